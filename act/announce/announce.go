@@ -1,0 +1,63 @@
+// Package announce tells people and their tools about bakes. A Story is what there is to tell; a Receiver is one place
+// that can be told; the Desk delivers, retries and keeps one slow receiver from delaying anybody else.
+package announce
+
+import (
+	"context"
+	"time"
+)
+
+// Stage is a point in a bake's life at which receivers are told.
+type Stage string
+
+// The stages, in order.
+const (
+	Started  Stage = "started"  // a rollout is being watched
+	Deciding Stage = "deciding" // a regression was found, and this is what is being done about it
+	Ended    Stage = "ended"    // the bake has an outcome
+)
+
+// Story is what there is to tell of one bake at one stage. Its sentences are final: receivers print them word for word.
+type Story struct {
+	Bake      string `json:"bake"`      // namespace/name of the Bake object: the key under which receivers converge
+	Namespace string `json:"namespace"` // of the workload and of the Bake
+	Kind      string `json:"kind"`      // Deployment, ...
+	Workload  string `json:"workload"`  // its name
+	UID       string `json:"uid"`       // the workload's UID
+
+	Stage    Stage  `json:"stage"`
+	Outcome  string `json:"outcome,omitempty"` // set once the bake has ended
+	Observed bool   `json:"observed"`          // mode: observe; what is told was only said, not done
+
+	Headline string   `json:"headline"`          // one line: what happened
+	Why      string   `json:"why,omitempty"`     // the first reason's sentence
+	Reasons  []string `json:"reasons,omitempty"` // all reasons' sentences
+	Recovery string   `json:"recovery,omitempty"`
+
+	From      string   `json:"from,omitempty"` // "rev 6 (web-5d9f, app:v1)"
+	To        string   `json:"to"`
+	Changes   []string `json:"changes,omitempty"`
+	ChangedBy string   `json:"changedBy,omitempty"`
+
+	StartedAt time.Time `json:"startedAt"`
+	EndedAt   time.Time `json:"endedAt,omitzero"` // zero while the bake goes on
+}
+
+// Alert is one alert as Alertmanager keeps it. It is sent again while it fires, because Alertmanager forgets.
+type Alert struct {
+	Name      string    // alertname, e.g. BakewatchRolledBack
+	Severity  string    // critical, warning or info
+	Story     Story     // what it is about
+	StartsAt  time.Time // when it began to fire
+	EndsAt    time.Time // when it ends: in the past or now to resolve it, in the future to let it lapse if nobody sends it again
+	Generator string    // a link to where it comes from; may be empty
+}
+
+// Receiver is one place that can be told a story.
+type Receiver interface {
+	// Name is the receiver's name in receipts, logs and metrics: grafana, webhook, events.
+	Name() string
+	// Tell delivers the story. Telling the same bake and stage again must converge where the receiver takes a key.
+	// It returns what the receiver calls the message, if anything. An error that trying again cannot mend wraps ErrFinal.
+	Tell(ctx context.Context, s Story) (id string, err error)
+}
