@@ -1,0 +1,204 @@
+// Package policy is what people set: the ConfigMap's bakewatch.yaml, parsed strictly, and what it adds up to for one
+// workload. It knows no Kubernetes client and no metrics source.
+package policy
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"time"
+)
+
+// Config is one bakewatch.yaml, with defaults filled in. Key names are in the json tags: they are what people write.
+// A Config is never changed after Parse returned it, so it may be shared.
+type Config struct {
+	Mode       Mode                  `json:"mode"`
+	Watch      Watch                 `json:"watch"`
+	Sources    Sources               `json:"sources"`
+	Bake       Bake                  `json:"bake"`
+	FalseAlarm Share                 `json:"falseAlarm"` // chance of a false rollback per deploy, above 0 and at most 0.5
+	Budget     Budget                `json:"budget"`
+	History    int                   `json:"history"` // finished Bakes kept per workload
+	Signals    map[string]SignalRule `json:"signals"` // by signal name
+	Announce   Announce              `json:"announce"`
+	Workloads  []Override            `json:"workloads,omitempty"` // applied in order, later ones win
+}
+
+// Watch says which workloads are looked at. Namespaces are patterns with * and ?.
+type Watch struct {
+	Namespaces        []string `json:"namespaces"`        // empty: all
+	ExcludeNamespaces []string `json:"excludeNamespaces"` // wins over Namespaces
+	Selector          string   `json:"selector"`          // label selector on the workload; empty: all
+	OptIn             bool     `json:"optIn"`             // only workloads annotated bakewatch.dev/enabled: "true"
+}
+
+// Sources are where signals are read.
+type Sources struct {
+	Prometheus Prometheus `json:"prometheus"`
+}
+
+// HTTP is how a service is reached. Secrets are never here, only the absolute paths of files that hold them.
+type HTTP struct {
+	URL       string        `json:"url"`
+	BasicAuth *BasicAuth    `json:"basicAuth,omitempty"`
+	TLS       *TLS          `json:"tls,omitempty"`
+	Timeout   time.Duration `json:"timeout"` // of one request
+}
+
+// BasicAuth is a user name and the file with its password.
+type BasicAuth struct {
+	Username     string `json:"username"`
+	PasswordFile string `json:"passwordFile"`
+}
+
+// TLS is how a server's certificate is checked, and the client certificate shown to it.
+type TLS struct {
+	CAFile             string `json:"caFile"`   // empty: the system's authorities
+	CertFile           string `json:"certFile"` // with KeyFile, the client certificate
+	KeyFile            string `json:"keyFile"`
+	ServerName         string `json:"serverName"`         // name expected in the certificate; empty: the URL's host
+	InsecureSkipVerify bool   `json:"insecureSkipVerify"` // accept any certificate
+}
+
+// Prometheus is the Prometheus, Thanos or Mimir that answers queries.
+type Prometheus struct {
+	HTTP
+	BearerTokenFile string `json:"bearerTokenFile"`
+}
+
+// Bake is how long things take. A nil field is not set: in Config.Bake the defaults fill all of them, in an Override
+// nil leaves what applied before.
+type Bake struct {
+	Window   *time.Duration `json:"window,omitempty"`   // how long a complete rollout is baked
+	Interval *time.Duration `json:"interval,omitempty"` // time between ticks
+	Verify   *time.Duration `json:"verify,omitempty"`   // how long recovery is measured after a rollback
+	Deadline *time.Duration `json:"deadline,omitempty"` // how long a rollback may take until it is called stuck
+}
+
+// Budget bounds how many rollbacks may happen Within a time; beyond it a person decides. 0 means no rollback at all.
+type Budget struct {
+	PerNamespace int           `json:"perNamespace"`
+	PerCluster   int           `json:"perCluster"`
+	Within       time.Duration `json:"within"`
+}
+
+// SignalRule is one signal: what is measured and what is too much. In an Override, fields that are not set leave what
+// applied before; Prometheus is replaced as a whole.
+type SignalRule struct {
+	Enabled    *bool     `json:"enabled,omitempty"` // nil: true
+	Prometheus *Queries  `json:"prometheus,omitempty"`
+	Threshold  Threshold `json:"threshold"`
+}
+
+// Queries are the two counters of a signal, as plain Prometheus selectors with the variables $namespace, $workload and
+// $kind inside quotes.
+type Queries struct {
+	Errors   string `json:"errors"`       // counter of failed requests
+	Requests string `json:"requests"`     // counter of all requests
+	By       string `json:"by,omitempty"` // "pod": the series carry a pod label; empty: they count the whole service
+}
+
+// Threshold is decide.Threshold as people write it; nil is not set.
+type Threshold struct {
+	Max         *Share `json:"max,omitempty"`
+	Increase    *Ratio `json:"increase,omitempty"`
+	Floor       *Share `json:"floor,omitempty"`
+	MinRequests *int   `json:"minRequests,omitempty"`
+	Ticks       *int   `json:"ticks,omitempty"`
+}
+
+// Announce is who is told; nil: not told.
+type Announce struct {
+	Grafana      *Grafana      `json:"grafana,omitempty"`
+	Alertmanager *Alertmanager `json:"alertmanager,omitempty"`
+	Webhook      *Webhook      `json:"webhook,omitempty"`
+}
+
+// Grafana is where bakes become annotations.
+type Grafana struct {
+	HTTP
+	TokenFile string `json:"tokenFile"` // service account token
+}
+
+// Alertmanager is where alerts are sent.
+type Alertmanager struct {
+	HTTP
+	BearerTokenFile string `json:"bearerTokenFile"`
+}
+
+// Webhook receives a JSON document per story. Its address is either URL or the content of URLFile.
+type Webhook struct {
+	HTTP
+	URLFile     string `json:"urlFile"`     // for an address that is itself a secret
+	HeadersFile string `json:"headersFile"` // lines "Name: value" sent with every request
+}
+
+// Override is what applies to the workloads it matches instead.
+type Override struct {
+	Match   Match                 `json:"match"`
+	Enabled *bool                 `json:"enabled,omitempty"`
+	Mode    Mode                  `json:"mode,omitempty"`
+	Bake    Bake                  `json:"bake"`
+	Signals map[string]SignalRule `json:"signals,omitempty"`
+}
+
+// Match selects workloads: all that is set must hold, and something must be set.
+type Match struct {
+	Namespace string `json:"namespace,omitempty"` // pattern with * and ?
+	Kind      string `json:"kind,omitempty"`
+	Name      string `json:"name,omitempty"`     // pattern with * and ?
+	Selector  string `json:"selector,omitempty"` // label selector on the workload
+}
+
+// DefaultSignal is the signal that applies when none is configured.
+const DefaultSignal = "http-errors"
+
+const defaultTimeout = 10 * time.Second
+
+// Default is what applies where bakewatch.yaml is silent. Only sources.prometheus.url has no default.
+func Default() *Config {
+	return &Config{
+		Mode:    Observe,
+		Watch:   Watch{ExcludeNamespaces: []string{"kube-system", "kube-public", "kube-node-lease"}},
+		Sources: Sources{Prometheus: Prometheus{HTTP: HTTP{Timeout: defaultTimeout}}},
+		Bake: Bake{
+			Window:   new(15 * time.Minute),
+			Interval: new(15 * time.Second),
+			Verify:   new(2 * time.Minute),
+			Deadline: new(10 * time.Minute),
+		},
+		FalseAlarm: 0.001,
+		Budget:     Budget{PerNamespace: 2, PerCluster: 5, Within: 10 * time.Minute},
+		History:    5,
+		Signals:    map[string]SignalRule{DefaultSignal: defaultRule(DefaultSignal)},
+	}
+}
+
+// defaultRule is what a signal of that name starts from: thresholds for all, queries for DefaultSignal alone.
+func defaultRule(name string) SignalRule {
+	r := SignalRule{Threshold: Threshold{
+		Max:         new(Share(0.05)),
+		Increase:    new(Ratio(2)),
+		Floor:       new(Share(0.005)),
+		MinRequests: new(50),
+		Ticks:       new(2),
+	}}
+	if name == DefaultSignal {
+		r.Prometheus = &Queries{
+			Errors:   `http_requests_total{namespace="$namespace",code=~"5.."}`,
+			Requests: `http_requests_total{namespace="$namespace"}`,
+			By:       "pod",
+		}
+	}
+	return r
+}
+
+// Hash names what the Config says, defaults included: comments, order and spelling of a file do not change it.
+func (c *Config) Hash() string {
+	b, err := json.Marshal(c)
+	if err != nil {
+		panic("policy: a Config always encodes: " + err.Error()) // plain structs of finite numbers
+	}
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:8])
+}

@@ -1,0 +1,45 @@
+package policy
+
+import (
+	"time"
+
+	"github.com/bakewatch/bakewatch/decide"
+)
+
+// Mode says how far Bakewatch may go.
+type Mode string
+
+// The modes.
+const (
+	Observe Mode = "observe" // say what would be done, touch no workload
+	Guard   Mode = "guard"   // roll back
+)
+
+// Target is what policy needs to know of a workload to resolve what applies to it.
+type Target struct {
+	Kind, Namespace, Name string
+	Labels, Annotations   map[string]string
+}
+
+// Resolved is the policy for one workload: what the ConfigMap, its overrides and the workload's own annotations add up
+// to. The Bake keeps a copy of it, as JSON, so its thresholds are frozen when the bake begins.
+type Resolved struct {
+	Watched    bool          `json:"watched"`              // whether its rollouts are baked at all
+	NotWatched string        `json:"notWatched,omitempty"` // why not, for people
+	Mode       Mode          `json:"mode"`
+	Window     time.Duration `json:"window"`     // how long a complete rollout is baked
+	Interval   time.Duration `json:"interval"`   // time between ticks
+	Verify     time.Duration `json:"verify"`     // how long recovery is measured after a rollback
+	Deadline   time.Duration `json:"deadline"`   // how long a rollback may take until it is called stuck
+	FalseAlarm float64       `json:"falseAlarm"` // chance of a false rollback per deploy that is accepted
+	Signals    []Signal      `json:"signals"`    // sorted by name
+}
+
+// Signal is one signal's query and threshold, resolved.
+type Signal struct {
+	Name      string           `json:"name"`
+	Errors    string           `json:"errors"`   // Prometheus selector of the counter of failed requests, variables not yet replaced
+	Requests  string           `json:"requests"` // likewise of all requests
+	ByPod     bool             `json:"byPod"`    // whether the series carry a pod label
+	Threshold decide.Threshold `json:"threshold"`
+}

@@ -1,0 +1,294 @@
+package policy
+
+import (
+	"fmt"
+	"maps"
+	"net/url"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/labels"
+)
+
+// MaxSignals is the most signals a configuration may name, overrides included.
+const MaxSignals = 20
+
+// The bounds of what may be set.
+const (
+	minInterval, maxInterval = time.Second, 5 * time.Minute
+	minDeadline, maxDeadline = 10 * time.Second, 24 * time.Hour
+	minWithin, maxWithin     = time.Second, 7 * 24 * time.Hour
+	minTimeout, maxTimeout   = 100 * time.Millisecond, 2 * time.Minute
+	maxBake                  = 24 * time.Hour // of window and verify
+	maxHistory               = 100
+	maxTicks                 = 100
+)
+
+// kinds are the kinds of workload this version watches.
+var kinds = []string{"Deployment"}
+
+// checker collects what is wrong, by path.
+type checker struct{ errs Errors }
+
+func (k *checker) errorf(path, format string, args ...any) {
+	k.errs = append(k.errs, Error{Path: path, Message: fmt.Sprintf(format, args...)})
+}
+
+// validate returns all that is wrong with c, with paths and without lines.
+func (c *Config) validate() Errors {
+	var k checker
+	k.mode("mode", c.Mode)
+	for i, p := range c.Watch.Namespaces {
+		k.pattern(fmt.Sprintf("watch.namespaces[%d]", i), p)
+	}
+	for i, p := range c.Watch.ExcludeNamespaces {
+		k.pattern(fmt.Sprintf("watch.excludeNamespaces[%d]", i), p)
+	}
+	k.selector("watch.selector", c.Watch.Selector)
+
+	k.prometheus(c.Sources.Prometheus)
+	k.bake("bake", c.Bake, Bake{})
+	if c.FalseAlarm <= 0 || c.FalseAlarm > 0.5 {
+		k.errorf("falseAlarm", "must be above 0 and at most 0.5, not %g", float64(c.FalseAlarm))
+	}
+	if c.Budget.PerNamespace < 0 {
+		k.errorf("budget.perNamespace", "must be 0 or more, not %d; 0 means no rollback at all", c.Budget.PerNamespace)
+	}
+	if c.Budget.PerCluster < 0 {
+		k.errorf("budget.perCluster", "must be 0 or more, not %d; 0 means no rollback at all", c.Budget.PerCluster)
+	}
+	k.between("budget.within", c.Budget.Within, minWithin, maxWithin)
+	if c.History < 1 || c.History > maxHistory {
+		k.errorf("history", "must be from 1 to %d, not %d", maxHistory, c.History)
+	}
+
+	if len(c.Signals) == 0 {
+		k.errorf("signals", "names no signal; add one, or remove the key for the default %s", DefaultSignal)
+	}
+	known := map[string]bool{DefaultSignal: true} // signals that have queries from somewhere
+	for _, name := range slices.Sorted(maps.Keys(c.Signals)) {
+		k.signal(join("signals", name), name, c.Signals[name], known)
+	}
+	k.announce(c.Announce)
+	for i, o := range c.Workloads {
+		k.override(fmt.Sprintf("workloads[%d]", i), o, c.Bake, known)
+	}
+	names := map[string]SignalRule{}
+	maps.Copy(names, c.Signals)
+	for _, o := range c.Workloads {
+		maps.Copy(names, o.Signals)
+	}
+	if len(names) > MaxSignals {
+		k.errorf("signals", "at most %d signals may be named, those in workloads included, not %d", MaxSignals, len(names))
+	}
+	return k.errs
+}
+
+func (k *checker) mode(path string, m Mode) {
+	if m != Observe && m != Guard {
+		k.errorf(path, "must be observe or guard, not %s", quote(string(m)))
+	}
+}
+
+var pattern = regexp.MustCompile(`^[a-z0-9.*?-]+$`)
+
+func (k *checker) pattern(path, p string) {
+	if !pattern.MatchString(p) {
+		k.errorf(path, "must be a name in lower case, or a pattern with * and ?, not %s", quote(p))
+	}
+}
+
+func (k *checker) selector(path, s string) {
+	if _, err := labels.Parse(s); err != nil {
+		k.errorf(path, "must be a label selector such as tier=web,team!=core: %v", err)
+	}
+}
+
+func (k *checker) between(path string, d, least, most time.Duration) {
+	if d < least || d > most {
+		k.errorf(path, "must be from %s to %s, not %s", formatDuration(least), formatDuration(most), formatDuration(d))
+	}
+}
+
+// bake checks b as it applies over base.
+func (k *checker) bake(path string, b, base Bake) {
+	if b.Interval != nil && (*b.Interval < minInterval || *b.Interval > maxInterval) {
+		k.between(join(path, "interval"), *b.Interval, minInterval, maxInterval)
+		return // the others are counted in intervals
+	}
+	if b.Deadline != nil {
+		k.between(join(path, "deadline"), *b.Deadline, minDeadline, maxDeadline)
+	}
+	all := base.with(b)
+	if all.Interval == nil || all.Window == nil || all.Verify == nil || *all.Interval < minInterval {
+		return // base is wrong, and was reported
+	}
+	span := func(key string, set *time.Duration, d time.Duration) {
+		switch least := 2 * *all.Interval; {
+		case set == nil && b.Interval == nil: // neither is set here
+		case d > maxBake:
+			k.errorf(join(path, key), "must be at most %s, not %s", formatDuration(maxBake), formatDuration(d))
+		case d < least && set == nil:
+			k.errorf(join(path, "interval"), "must be at most half the %s, which is %s", key, formatDuration(d))
+		case d < least:
+			k.errorf(join(path, key), "must be at least two intervals, %s, not %s", formatDuration(least), formatDuration(d))
+		}
+	}
+	span("window", b.Window, *all.Window)
+	span("verify", b.Verify, *all.Verify)
+}
+
+var signalName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
+
+// signal checks one signal; known are the signals that have queries so far, and gains this one if it brings some.
+func (k *checker) signal(path, name string, r SignalRule, known map[string]bool) {
+	if !signalName.MatchString(name) {
+		k.errorf(path, "a signal's name must be lower-case letters, digits and dashes, at most 63, such as http-errors")
+	}
+	if q := r.Prometheus; q != nil {
+		at := join(path, "prometheus")
+		known[name] = true
+		k.query(join(at, "errors"), q.Errors)
+		k.query(join(at, "requests"), q.Requests)
+		if q.By != "" && q.By != "pod" {
+			k.errorf(join(at, "by"), "must be pod, or be left out for counters of the whole service, not %s", quote(q.By))
+		}
+	} else if !known[name] {
+		k.errorf(join(path, "prometheus"), "is missing: signal %s has no queries; write prometheus: {errors: …, requests: …}", quote(name))
+	}
+	k.threshold(join(path, "threshold"), r.Threshold)
+}
+
+func (k *checker) query(path, q string) {
+	if err := checkQuery(q); err != nil {
+		k.errorf(path, "%v", err)
+	}
+}
+
+func (k *checker) threshold(path string, t Threshold) {
+	if t.Max != nil && (*t.Max <= 0 || *t.Max > 1) {
+		k.errorf(join(path, "max"), "must be above 0%% and at most 100%%, not %s", *t.Max)
+	}
+	if t.Increase != nil && *t.Increase < 1 {
+		k.errorf(join(path, "increase"), "must be at least 1x, not %s", *t.Increase)
+	}
+	if t.Floor != nil && (*t.Floor < 0 || *t.Floor > 1) {
+		k.errorf(join(path, "floor"), "must be from 0%% to 100%%, not %s", *t.Floor)
+	}
+	if t.MinRequests != nil && *t.MinRequests < 1 {
+		k.errorf(join(path, "minRequests"), "must be at least 1, not %d", *t.MinRequests)
+	}
+	if t.Ticks != nil && (*t.Ticks < 1 || *t.Ticks > maxTicks) {
+		k.errorf(join(path, "ticks"), "must be from 1 to %d, not %d", maxTicks, *t.Ticks)
+	}
+}
+
+func (k *checker) override(path string, o Override, base Bake, known map[string]bool) {
+	at := join(path, "match")
+	if o.Match == (Match{}) {
+		k.errorf(at, "selects nothing; name at least one of namespace, kind, name, selector")
+	}
+	if o.Match.Namespace != "" {
+		k.pattern(join(at, "namespace"), o.Match.Namespace)
+	}
+	if o.Match.Name != "" {
+		k.pattern(join(at, "name"), o.Match.Name)
+	}
+	if o.Match.Kind != "" && !slices.Contains(kinds, o.Match.Kind) {
+		k.errorf(join(at, "kind"), "must be %s, not %s; other kinds are not supported yet by this version", strings.Join(kinds, ", "), quote(o.Match.Kind))
+	}
+	k.selector(join(at, "selector"), o.Match.Selector)
+	if o.Mode != "" {
+		k.mode(join(path, "mode"), o.Mode)
+	}
+	k.bake(join(path, "bake"), o.Bake, base)
+	for _, name := range slices.Sorted(maps.Keys(o.Signals)) {
+		k.signal(join(join(path, "signals"), name), name, o.Signals[name], known)
+	}
+}
+
+func (k *checker) prometheus(p Prometheus) {
+	const path = "sources.prometheus"
+	if p.URL == "" {
+		k.errorf(path+".url", "is missing; write the address of Prometheus, such as http://prometheus-server.monitoring")
+	}
+	k.http(path, p.HTTP, p.BearerTokenFile != "")
+	k.file(path+".bearerTokenFile", p.BearerTokenFile)
+}
+
+func (k *checker) announce(a Announce) {
+	if g := a.Grafana; g != nil {
+		const path = "announce.grafana"
+		if g.URL == "" {
+			k.errorf(path+".url", "is missing; write the address of Grafana, such as http://grafana.monitoring")
+		}
+		k.http(path, g.HTTP, g.TokenFile != "")
+		k.file(path+".tokenFile", g.TokenFile)
+	}
+	if m := a.Alertmanager; m != nil {
+		const path = "announce.alertmanager"
+		if m.URL == "" {
+			k.errorf(path+".url", "is missing; write the address of Alertmanager, such as http://alertmanager.monitoring:9093")
+		}
+		k.http(path, m.HTTP, m.BearerTokenFile != "")
+		k.file(path+".bearerTokenFile", m.BearerTokenFile)
+	}
+	if w := a.Webhook; w != nil {
+		const path = "announce.webhook"
+		if (w.URL == "") == (w.URLFile == "") {
+			k.errorf(path, "needs either url or urlFile, for an address that is itself a secret, and not both")
+		}
+		k.http(path, w.HTTP, false)
+		k.file(path+".urlFile", w.URLFile)
+		k.file(path+".headersFile", w.HeadersFile)
+	}
+}
+
+// http checks h; token says that a bearer token goes with it. The URL itself is never shown: it may hold a secret.
+func (k *checker) http(path string, h HTTP, token bool) {
+	at := join(path, "url")
+	if h.URL != "" {
+		switch u, err := url.Parse(h.URL); {
+		case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "":
+			k.errorf(at, "must be an address such as http://host:port")
+		case u.User != nil:
+			k.errorf(at, "must not hold a user or password; use basicAuth: {username: …, passwordFile: …}")
+		case u.Fragment != "":
+			k.errorf(at, "must not hold a #")
+		case u.RawQuery != "" && path != "announce.webhook":
+			k.errorf(at, "must not hold a query, the part from the ?")
+		case h.TLS != nil && u.Scheme == "http":
+			k.errorf(join(path, "tls"), "has no effect on an http:// address; write https:// or remove tls")
+		}
+	}
+	if a := h.BasicAuth; a != nil {
+		at := join(path, "basicAuth")
+		if a.Username == "" || a.PasswordFile == "" {
+			k.errorf(at, "needs both username and passwordFile")
+		}
+		if token {
+			k.errorf(at, "cannot go together with a token; remove one")
+		}
+		k.file(join(at, "passwordFile"), a.PasswordFile)
+	}
+	if t := h.TLS; t != nil {
+		at := join(path, "tls")
+		if (t.CertFile == "") != (t.KeyFile == "") {
+			k.errorf(at, "needs both certFile and keyFile, or neither")
+		}
+		k.file(join(at, "caFile"), t.CAFile)
+		k.file(join(at, "certFile"), t.CertFile)
+		k.file(join(at, "keyFile"), t.KeyFile)
+	}
+	k.between(join(path, "timeout"), h.Timeout, minTimeout, maxTimeout)
+}
+
+// file refuses what is not an absolute path, and does not show it: a secret is easily pasted where its file belongs.
+func (k *checker) file(path, name string) {
+	if name != "" && !filepath.IsAbs(name) {
+		k.errorf(path, "must be the absolute path of a file, such as /secrets/token; the secret itself does not belong here")
+	}
+}
