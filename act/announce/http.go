@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -76,8 +77,8 @@ func (t strictTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return res, nil
 	}
 	defer res.Body.Close()
-	begins, _ := io.ReadAll(io.LimitReader(res.Body, 4*maxAnswerText)) // what could be read is enough for a message
-	sent := cmp.Or(res.Request, req)                                   // the one that carries the credentials
+	begins, _ := io.ReadAll(io.LimitReader(res.Body, 4<<10)) // what could be read is enough for a message
+	sent := cmp.Or(res.Request, req)                         // the one that carries the credentials
 	return nil, &AnswerError{
 		Code:  res.StatusCode,
 		Text:  Clip(OneLine(conceal(string(begins), sent)), maxAnswerText),
@@ -98,6 +99,7 @@ func conceal(text string, req *http.Request) string {
 			secrets = append(secrets, part)
 		}
 	}
+	slices.SortFunc(secrets, func(a, b string) int { return cmp.Compare(len(b), len(a)) }) // the whole before its parts
 	for _, secret := range secrets {
 		if len(secret) >= 6 {
 			text = strings.ReplaceAll(text, secret, "…")
