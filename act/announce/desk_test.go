@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -136,9 +137,10 @@ func story(bake string, stage Stage) Story { return Story{Bake: bake, Stage: sta
 
 func TestAFailingBakeKeepsItsOrderAndDelaysNoOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		down := true
+		var down atomic.Bool
+		down.Store(true)
 		hook := newMailbox("webhook", func(_ context.Context, s Story) error {
-			if s.Bake == "a" && down {
+			if s.Bake == "a" && down.Load() {
 				return errors.New("down")
 			}
 			return nil
@@ -154,7 +156,7 @@ func TestAFailingBakeKeepsItsOrderAndDelaysNoOther(t *testing.T) {
 		}
 		time.Sleep(30 * time.Second)
 		synctest.Wait()
-		down = false
+		down.Store(false)
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		if diff := cmp.Diff([]string{"a/started", "a/deciding", "a/ended"}, hook.all()[3:]); diff != "" {
@@ -266,9 +268,10 @@ func TestAFinalErrorIsGivenUpAtOnce(t *testing.T) {
 
 func TestOnlyConvergentReceiversSkipStages(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		down := true
+		var down atomic.Bool
+		down.Store(true)
 		answer := func(context.Context, Story) error {
-			if down {
+			if down.Load() {
 				return errors.New("down")
 			}
 			return nil
@@ -282,7 +285,7 @@ func TestOnlyConvergentReceiversSkipStages(t *testing.T) {
 		if got := o.metric(t, "bakewatch_announce_pending", "grafana"); got != 1 {
 			t.Errorf("%v pending for grafana, want 1", got)
 		}
-		down = false
+		down.Store(false)
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		if diff := cmp.Diff([]string{"a/ended"}, grafana.all()); diff != "" {
@@ -297,10 +300,10 @@ func TestOnlyConvergentReceiversSkipStages(t *testing.T) {
 
 func TestWhatIsUnderWayIsNotSkipped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		fail := false
+		var fail atomic.Bool
 		grafana := board{newMailbox("grafana", func(_ context.Context, s Story) error {
 			time.Sleep(time.Second)
-			if fail {
+			if fail.Load() {
 				return errors.New("down")
 			}
 			return nil
@@ -315,12 +318,12 @@ func TestWhatIsUnderWayIsNotSkipped(t *testing.T) {
 		if diff := cmp.Diff([]string{"a/started", "a/ended"}, grafana.all()); diff != "" {
 			t.Error(diff)
 		}
-		fail = true
+		fail.Store(true)
 		o.Tell(story("b", Started))
 		synctest.Wait()
 		o.Tell(story("b", Ended))
 		time.Sleep(1100 * time.Millisecond) // the first call failed: what follows made it pointless
-		fail = false
+		fail.Store(false)
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		if diff := cmp.Diff([]string{"b/ended"}, grafana.all()[2:]); diff != "" {
@@ -356,9 +359,10 @@ func TestTheSameStageToldAgainReplacesTheOneThatWaits(t *testing.T) {
 
 func TestTooManyDropTheOldest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		down := true
+		var down atomic.Bool
+		down.Store(true)
 		hook := newMailbox("webhook", func(context.Context, Story) error {
-			if down {
+			if down.Load() {
 				return errors.New("down")
 			}
 			return nil
@@ -374,7 +378,7 @@ func TestTooManyDropTheOldest(t *testing.T) {
 		if got := o.logs.FilterMessageSnippet("too many wait").Len(); got != 20 {
 			t.Errorf("%d lines in the log, want 20", got)
 		}
-		down = false
+		down.Store(false)
 		time.Sleep(20 * time.Minute)
 		synctest.Wait()
 		got := map[string]bool{}
@@ -390,9 +394,10 @@ func TestTooManyDropTheOldest(t *testing.T) {
 
 func TestRetryAfterIsHeededForTheWholeReceiver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		after := 90 * time.Second
+		var asked atomic.Int64
+		asked.Store(int64(90 * time.Second))
 		limited := newMailbox("limited", func(_ context.Context, s Story) error {
-			if after > 0 {
+			if after := time.Duration(asked.Load()); after > 0 {
 				return fmt.Errorf("posting: %w", &AnswerError{Code: 429, After: after})
 			}
 			return nil
@@ -406,10 +411,10 @@ func TestRetryAfterIsHeededForTheWholeReceiver(t *testing.T) {
 		if len(limited.tries) != 1 {
 			t.Errorf("%d calls within 90 s, want 1", len(limited.tries))
 		}
-		after = 300 * time.Hour // nobody means that
+		asked.Store(int64(300 * time.Hour)) // nobody means that
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
-		after = 0
+		asked.Store(0)
 		time.Sleep(10 * time.Second)
 		synctest.Wait()
 		if len(limited.all()) != 2 {
@@ -467,7 +472,7 @@ func TestAReceiverRemovedDuringACallEndsQuietly(t *testing.T) {
 		o.Tell(story("b", Started))
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		if diff := cmp.Diff([]string{"a/started", "b/started"}, slow.all()); diff != "" {
+		if diff := cmp.Diff([]string{"a/started", "b/started"}, slices.Sorted(slices.Values(slow.all()))); diff != "" {
 			t.Error(diff)
 		}
 		if got := o.metric(t, "bakewatch_announce_pending", "slow"); got != 0 {
