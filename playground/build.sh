@@ -17,7 +17,7 @@ elapsed() { printf '%dm%02ds' $((SECONDS / 60)) $((SECONDS % 60)); }
 log=$(mktemp) && build_pid=
 cleanup() {
   [[ -z $build_pid ]] || kill "$build_pid" 2>/dev/null || true
-  rm -f "$log"
+  rm -f "$log" "$log.deps"
 }
 trap cleanup EXIT
 trap 'exit 130' INT

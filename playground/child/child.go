@@ -123,7 +123,7 @@ func (p *Process) Stop(sig syscall.Signal, grace time.Duration) {
 }
 
 // KillStale ends the programs an earlier playground left behind in a directory. A recorded process is killed only if
-// it still runs with exactly the recorded arguments, which name our directory: its number may belong to someone else.
+// it still runs with the recorded arguments, which name our directory: its number may belong to someone else.
 func KillStale(dir string) error {
 	records, err := filepath.Glob(filepath.Join(dir, "*.process.json"))
 	if err != nil {
@@ -149,10 +149,11 @@ func KillStale(dir string) error {
 
 func isOurs(r record) bool {
 	raw, err := os.ReadFile("/proc/" + strconv.Itoa(r.PID) + "/cmdline")
-	if err != nil || len(r.Args) == 0 {
+	if err != nil || len(r.Args) < 2 {
 		return false
 	}
-	return string(bytes.TrimRight(raw, "\x00")) == strings.Join(r.Args, "\x00")
+	// Without the program's own name: a wrapper script shows its interpreter first, and then the real program.
+	return strings.HasSuffix(string(bytes.TrimRight(raw, "\x00")), "\x00"+strings.Join(r.Args[1:], "\x00"))
 }
 
 func killAndWait(r record) error {

@@ -3,6 +3,7 @@ package up
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -123,7 +124,14 @@ func (p *playground) prepare() (err error) {
 
 // redirectKlog sends the components' log to a file that does not grow without end.
 func (p *playground) redirectKlog() error {
-	klog.LogToStderr(false)
+	flags := flag.NewFlagSet("klog", flag.ContinueOnError)
+	klog.InitFlags(flags)
+	// Errors too: a component that starts before another is ready reports them, and repeats until it works.
+	for name, value := range map[string]string{"logtostderr": "false", "alsologtostderr": "false", "stderrthreshold": "FATAL"} {
+		if err := flags.Set(name, value); err != nil {
+			return err
+		}
+	}
 	klog.SetOutput(&lumberjack.Logger{Filename: p.opts.path("klog.log"), MaxSize: 50, MaxBackups: 1})
 	return nil
 }
