@@ -1,0 +1,124 @@
+package rollback
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
+
+	"github.com/bakewatch/bakewatch/bake"
+	"github.com/bakewatch/bakewatch/watcher"
+)
+
+// releaseTries bounds how often the hand-over is tried when others write to the workload at the same time.
+const releaseTries = 5
+
+// release hands the fields that the undo changed back to whoever applied the template before. A patch always makes its
+// sender the owner of what it changed, and a later server-side apply by the user would meet a conflict; so the entry of
+// this field manager is taken out of managedFields again. Its fields go to the manager that applies the workload on the
+// server side, if there is one: as if it had applied the old template itself, so that a field which only the old template
+// has goes away again with its next apply.
+func (r *Deployments) release(ctx context.Context, k bake.Key, uid string) error {
+	for range releaseTries {
+		done, err := r.releaseOnce(ctx, k, uid)
+		if done || err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("hand the fields of deployment %s/%s back: others keep writing to it", k.Namespace, k.Name)
+}
+
+func (r *Deployments) releaseOnce(ctx context.Context, k bake.Key, uid string) (done bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	d, err := r.Client.AppsV1().Deployments(k.Namespace).Get(ctx, k.Name, metav1.GetOptions{})
+	switch {
+	case apierrors.IsNotFound(err):
+		return false, bake.ErrGone
+	case err != nil:
+		return false, explain(err, "read deployment "+k.Namespace+"/"+k.Name)
+	case string(d.UID) != uid:
+		return false, bake.ErrGone
+	}
+	entries, changed, err := handBack(d.ManagedFields)
+	if err != nil {
+		return false, fmt.Errorf("hand the fields of deployment %s/%s back: %w", k.Namespace, k.Name, err)
+	}
+	if !changed {
+		return true, nil
+	}
+	value, err := json.Marshal(entries)
+	if err != nil {
+		return false, fmt.Errorf("hand the fields of deployment %s/%s back: %w", k.Namespace, k.Name, err)
+	}
+	patch, err := json.Marshal([]operation{
+		{Op: "test", Path: "/metadata/uid", Value: quoted(uid)},
+		{Op: "replace", Path: "/metadata/managedFields", Value: value},
+		{Op: "replace", Path: "/metadata/resourceVersion", Value: quoted(d.ResourceVersion)},
+	})
+	if err != nil {
+		return false, fmt.Errorf("hand the fields of deployment %s/%s back: %w", k.Namespace, k.Name, err)
+	}
+	_, err = r.Client.AppsV1().Deployments(k.Namespace).Patch(ctx, k.Name, types.JSONPatchType, patch, metav1.PatchOptions{FieldManager: FieldManager})
+	switch {
+	case apierrors.IsConflict(err):
+		return false, nil // somebody wrote in between; read again
+	case err != nil:
+		return false, explain(err, "hand the fields of deployment "+k.Namespace+"/"+k.Name+" back")
+	}
+	return true, nil
+}
+
+// handBack removes this field manager's entry from managedFields, and gives its fields to the manager that last applied
+// the pod template on the server side, if there is one.
+func handBack(fields []metav1.ManagedFieldsEntry) (kept []metav1.ManagedFieldsEntry, changed bool, err error) {
+	var mine fieldpath.Set
+	applier := -1
+	for _, f := range fields {
+		if f.Manager == FieldManager && f.Operation == metav1.ManagedFieldsOperationUpdate && f.Subresource == "" {
+			changed = true
+			set, err := read(f.FieldsV1)
+			if err != nil {
+				return nil, false, err
+			}
+			mine = *mine.Union(set)
+			continue
+		}
+		kept = append(kept, f)
+		if f.Operation != metav1.ManagedFieldsOperationApply || f.Subresource != "" || !watcher.OwnsTemplate(f.FieldsV1) {
+			continue
+		}
+		if applier < 0 || f.Time != nil && (kept[applier].Time == nil || kept[applier].Time.Before(f.Time)) {
+			applier = len(kept) - 1
+		}
+	}
+	if !changed || applier < 0 {
+		return kept, changed, nil
+	}
+	theirs, err := read(kept[applier].FieldsV1)
+	if err != nil {
+		return nil, false, err
+	}
+	raw, err := theirs.Union(&mine).ToJSON()
+	if err != nil {
+		return nil, false, err
+	}
+	kept[applier].FieldsV1 = &metav1.FieldsV1{Raw: raw}
+	return kept, true, nil
+}
+
+func read(f *metav1.FieldsV1) (*fieldpath.Set, error) {
+	set := &fieldpath.Set{}
+	if f == nil {
+		return set, nil
+	}
+	if err := set.FromJSON(bytes.NewReader(f.Raw)); err != nil {
+		return nil, fmt.Errorf("read managed fields: %w", err)
+	}
+	return set, nil
+}

@@ -1,0 +1,227 @@
+package v1alpha1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+)
+
+// Phase is where in its life a Bake is. It is empty once the Bake has an Outcome.
+// +kubebuilder:validation:Enum="";Rolling;Baking;RollingBack;Verifying
+type Phase string
+
+// The phases of a Bake, in order.
+const (
+	PhaseRolling     Phase = "Rolling"     // the new version is rolling out; none of its pods is ready yet
+	PhaseBaking      Phase = "Baking"      // new pods serve; the signals are judged
+	PhaseRollingBack Phase = "RollingBack" // the intent to roll back is recorded; the undo is carried out and followed
+	PhaseVerifying   Phase = "Verifying"   // the old version is back; its recovery is measured
+)
+
+// Outcome is how a Bake ended.
+// +kubebuilder:validation:Enum="";Passed;RolledBack;Held;Inconclusive;Superseded;Abandoned
+type Outcome string
+
+// The outcomes of a Bake.
+const (
+	OutcomePassed       Outcome = "Passed"       // no regression over the whole window
+	OutcomeRolledBack   Outcome = "RolledBack"   // regressed, and the last known good revision was put back
+	OutcomeHeld         Outcome = "Held"         // regressed, but a guard left the decision to a person
+	OutcomeInconclusive Outcome = "Inconclusive" // not enough was seen to tell
+	OutcomeSuperseded   Outcome = "Superseded"   // a newer rollout took its place
+	OutcomeAbandoned    Outcome = "Abandoned"    // a person took over, or the workload went away
+)
+
+// WorkloadReference names the workload in the Bake's own namespace.
+type WorkloadReference struct {
+	// +kubebuilder:validation:Enum=Deployment;StatefulSet;DaemonSet
+	Kind string `json:"kind"`
+	// +kubebuilder:validation:MinLength=1
+	Name string `json:"name"`
+	UID  string `json:"uid"`
+}
+
+// Revision is one version of a workload.
+type Revision struct {
+	// Number is the controller's revision number. It only grows: undoing to an old template gives it a new number.
+	Number int64 `json:"number"`
+	// Hash is the controller's hash of the pod template; it comes back when the template comes back.
+	Hash string `json:"hash"`
+	// Name is the object that holds the revision's template: a ReplicaSet or a ControllerRevision.
+	Name string `json:"name"`
+	// Images are the images of its containers, in order.
+	// +optional
+	Images []string `json:"images,omitempty"`
+}
+
+// BakeSpec is what was rolled out, and the policy it is judged by. It is written once.
+type BakeSpec struct {
+	Workload WorkloadReference `json:"workload"`
+	// Ref is the workload as people write it, kind/name; for printing.
+	Ref string `json:"ref"`
+	// Revisions is "from → to" by number; for printing.
+	Revisions string `json:"revisions"`
+	// From is the last known good revision: what the new one is compared with and what a rollback returns to.
+	// Absent when there is none.
+	// +optional
+	From *Revision `json:"from,omitempty"`
+	// To is the revision that is judged.
+	To Revision `json:"to"`
+	// StartedAt is when the rollout began.
+	StartedAt metav1.MicroTime `json:"startedAt"`
+	// BaselineUntil is when From stopped being the only version that served: its past is read up to here.
+	BaselineUntil metav1.MicroTime `json:"baselineUntil"`
+	// BaselineSince is when From began to serve alone; absent when that is not known.
+	// +optional
+	BaselineSince *metav1.MicroTime `json:"baselineSince,omitempty"`
+	// Changes says what differs between From and To, names only, never values of variables or arguments.
+	// +optional
+	Changes []string `json:"changes,omitempty"`
+	// ChangedBy is the tool that last wrote the pod template (its field manager).
+	// +optional
+	ChangedBy string `json:"changedBy,omitempty"`
+	// RestartOnly says that nothing but the restart annotation differs.
+	// +optional
+	RestartOnly bool `json:"restartOnly,omitempty"`
+	// Policy is the policy resolved for this workload when the bake began; thresholds are judged by this copy.
+	// +kubebuilder:pruning:PreserveUnknownFields
+	Policy runtime.RawExtension `json:"policy"`
+}
+
+// Reason is one ground of a verdict or an outcome.
+type Reason struct {
+	// Code names the kind of reason, e.g. threshold, blind, budget.
+	Code string `json:"code"`
+	// Signal is the signal it speaks of, if any.
+	// +optional
+	Signal string `json:"signal,omitempty"`
+	// Sentence is the reason for people, used word for word everywhere.
+	Sentence string `json:"sentence"`
+}
+
+// SignalSummary is what a signal counted over the whole bake.
+type SignalSummary struct {
+	Name string `json:"name"`
+	// Candidate and Baseline are "errors / requests" over the bake, History the baseline's before the rollout.
+	// +optional
+	Candidate string `json:"candidate,omitempty"`
+	// +optional
+	Baseline string `json:"baseline,omitempty"`
+	// +optional
+	History string `json:"history,omitempty"`
+}
+
+// Rollback is the record of an undo: the intent before the deed, and the receipts after it.
+type Rollback struct {
+	// IntendedAt is when the intent was recorded; the patch comes after.
+	IntendedAt metav1.MicroTime `json:"intendedAt"`
+	// Target is the revision that is put back.
+	Target Revision `json:"target"`
+	// Because is the sentence of the first reason.
+	Because string `json:"because"`
+	// PatchedAt is the receipt of the patch.
+	// +optional
+	PatchedAt *metav1.MicroTime `json:"patchedAt,omitempty"`
+	// AvailableAt is when all pods of the target were available again.
+	// +optional
+	AvailableAt *metav1.MicroTime `json:"availableAt,omitempty"`
+	// Recovered says whether the signals came back to normal: Yes, No or Unknown; empty until it was measured.
+	// +kubebuilder:validation:Enum="";Yes;No;Unknown
+	// +optional
+	Recovered string `json:"recovered,omitempty"`
+	// Recovery is the sentence that says what was measured after the rollback.
+	// +optional
+	Recovery string `json:"recovery,omitempty"`
+}
+
+// Alert is the alert that this bake keeps firing.
+type Alert struct {
+	// Name is the alert's name, e.g. BakewatchRolledBack.
+	Name     string           `json:"name"`
+	StartsAt metav1.MicroTime `json:"startsAt"`
+	// Until is when it is resolved unless something resolves it earlier.
+	Until metav1.MicroTime `json:"until"`
+	// ResolvedAt is when the resolution was sent.
+	// +optional
+	ResolvedAt *metav1.MicroTime `json:"resolvedAt,omitempty"`
+}
+
+// Receipt says that a receiver was told of a stage of the bake.
+type Receipt struct {
+	// Receiver is the adapter: grafana, webhook, events.
+	Receiver string `json:"receiver"`
+	// Stage is what it was told: started, deciding, ended.
+	Stage string `json:"stage"`
+	// ID is what the receiver calls it, if it answered with one.
+	// +optional
+	ID string           `json:"id,omitempty"`
+	At metav1.MicroTime `json:"at"`
+	// Error is set when delivery was given up.
+	// +optional
+	Error string `json:"error,omitempty"`
+}
+
+// BakeStatus is where the bake stands.
+type BakeStatus struct {
+	// +optional
+	Phase Phase `json:"phase,omitempty"`
+	// +optional
+	Outcome Outcome `json:"outcome,omitempty"`
+	// Why is the sentence of the first reason; for printing.
+	// +optional
+	Why string `json:"why,omitempty"`
+	// +optional
+	Reasons []Reason `json:"reasons,omitempty"`
+	// Observed says that the policy was observe: what is told here was only said, not done.
+	// +optional
+	Observed bool `json:"observed,omitempty"`
+	// KnownGood says that To may be gone back to: it passed, or served its window without a sign of trouble.
+	// +optional
+	KnownGood bool `json:"knownGood,omitempty"`
+	// FirstReadyAt is when the first new pod was ready: judging starts here.
+	// +optional
+	FirstReadyAt *metav1.MicroTime `json:"firstReadyAt,omitempty"`
+	// CompletedAt is when the rollout was complete: the bake's window counts from here.
+	// +optional
+	CompletedAt *metav1.MicroTime `json:"completedAt,omitempty"`
+	// +optional
+	EndedAt *metav1.MicroTime `json:"endedAt,omitempty"`
+	// +optional
+	Signals []SignalSummary `json:"signals,omitempty"`
+	// +optional
+	Rollback *Rollback `json:"rollback,omitempty"`
+	// +optional
+	Alert *Alert `json:"alert,omitempty"`
+	// Announced are the receipts of the receivers, one for each receiver and stage.
+	// +kubebuilder:validation:MaxItems=64
+	// +optional
+	Announced []Receipt `json:"announced,omitempty"`
+}
+
+// Bake is the supervised life of one rollout, and its record.
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:path=bakes,scope=Namespaced,shortName=bk
+// +kubebuilder:printcolumn:name="Workload",type=string,JSONPath=`.spec.ref`
+// +kubebuilder:printcolumn:name="From-To",type=string,JSONPath=`.spec.revisions`
+// +kubebuilder:printcolumn:name="Phase",type=string,JSONPath=`.status.phase`
+// +kubebuilder:printcolumn:name="Outcome",type=string,JSONPath=`.status.outcome`
+// +kubebuilder:printcolumn:name="Observed",type=boolean,JSONPath=`.status.observed`,priority=1
+// +kubebuilder:printcolumn:name="By",type=string,JSONPath=`.spec.changedBy`,priority=1
+// +kubebuilder:printcolumn:name="Why",type=string,JSONPath=`.status.why`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+type Bake struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	Spec BakeSpec `json:"spec"`
+	// +optional
+	Status BakeStatus `json:"status,omitempty"`
+}
+
+// BakeList is a list of Bakes.
+// +kubebuilder:object:root=true
+type BakeList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []Bake `json:"items"`
+}

@@ -1,0 +1,139 @@
+// Package bake is the supervised life of one rollout: its vocabulary, the ledger of what is known of every workload, the
+// pure function that decides a bake's next step, and the loop that carries the steps out. It reaches Kubernetes and the
+// vendors only through the small interfaces in loop.go.
+package bake
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/bakewatch/bakewatch/api/v1alpha1"
+)
+
+// Key names a workload while it lives under that name.
+type Key struct {
+	Kind, Namespace, Name string
+}
+
+// String is the workload as people write it, namespace/kind/name.
+func (k Key) String() string { return k.Namespace + "/" + k.Ref() }
+
+// Ref is kind/name in lower case, as kubectl takes it.
+func (k Key) Ref() string { return strings.ToLower(k.Kind) + "/" + k.Name }
+
+// Sight is what the cluster says of a workload right now, as far as the watch has told.
+type Sight struct {
+	Key
+	Exists      bool
+	UID         string
+	Labels      map[string]string
+	Annotations map[string]string
+
+	Digest    string // of the pod template; changes when the template does
+	Number    int64  // revision number the controller last gave it; it lags the template
+	Paused    bool
+	CaughtUp  bool  // the controller has seen the newest spec
+	Replicas  int32 // wanted
+	Updated   int32 // pods of the newest template
+	Total     int32 // pods of any template
+	Available int32
+
+	// Stuck is the controller's message once the rollout exceeded its progress deadline; empty before that.
+	Stuck string
+	// SettledAt is when the rollout last progressed, by the controller's condition; zero when it does not say.
+	SettledAt time.Time
+}
+
+// Complete reports whether the rollout is complete: every wanted pod is new and available, and no old one is left.
+func (s Sight) Complete() bool {
+	return s.CaughtUp && s.Updated == s.Replicas && s.Total == s.Updated && s.Available == s.Updated
+}
+
+// Rollout is a change of a workload from one revision to another.
+type Rollout struct {
+	Key
+	UID         string
+	From        *v1alpha1.Revision // last known good; nil when there is none
+	To          v1alpha1.Revision
+	StartedAt   time.Time
+	Changes     []string // what differs, names only
+	ChangedBy   string   // the tool that wrote the template
+	RestartOnly bool     // only the restart annotation differs
+	Digest      string   // of the template rolled out
+}
+
+// Known is what the ledger remembers of a workload when the watcher looks for a rollout.
+type Known struct {
+	Seen       bool      // whether anything is known
+	Hash       string    // of the revision it settled on; may be empty when only the number is known
+	Number     int64     // of the revision it settled on
+	Good       string    // hash of the last known good revision; empty when only its number is known, or none
+	GoodNumber int64     // its number when last seen, used when Good is empty
+	Undoing    string    // hash our own rollback goes, or went, back to
+	Since      time.Time // when guarding began: what was rolled out before is not a rollout but the way things were
+}
+
+// Finding is what the watcher makes of a change.
+type Finding string
+
+// The findings.
+const (
+	Same       Finding = "same"     // no rollout: what runs is what was known
+	Waiting    Finding = "waiting"  // the controller has not caught up yet; look again
+	PausedWait Finding = "paused"   // the template changed while paused: nothing rolls out until it is resumed
+	Backlog    Finding = "backlog"  // it was like this before guarding began
+	OwnUndo    Finding = "own-undo" // our own rollback
+	Found      Finding = "rollout"  // a rollout
+)
+
+// Detection is what the watcher found, and what to remember.
+type Detection struct {
+	Finding Finding
+	Current v1alpha1.Revision // what the template is called now; empty while Waiting or PausedWait
+	Digest  string            // of the template looked at
+	Rollout Rollout           // when Found
+}
+
+// Errors an Undoer returns when it must not, or cannot, act. They are final: the bake ends by them.
+var (
+	ErrGone       = errors.New("the workload is gone")
+	ErrNewer      = errors.New("the workload has been changed since it was judged")
+	ErrPaused     = errors.New("the workload is paused")
+	ErrNoRevision = errors.New("the revision to go back to no longer exists")
+)
+
+// ErrNotPermitted wraps errors that only a change of rights mends.
+var ErrNotPermitted = errors.New("not permitted")
+
+// Name is the name of the Bake of a rollout. It is made from the workload, its UID and the controller's revision number,
+// so that a second writer collides instead of recording the same rollout twice.
+func Name(k Key, uid string, number int64) string {
+	name := k.Name
+	if len(name) > 180 {
+		name = name[:180]
+	}
+	return fmt.Sprintf("%s-%s-%.8s-%d", strings.ToLower(k.Kind), name, uid, number)
+}
+
+// podPrefix is how the names of a revision's pods begin. The API server cuts a generated name's base at 58 characters.
+func podPrefix(r *v1alpha1.Revision) string {
+	if r == nil || r.Name == "" {
+		return ""
+	}
+	p := r.Name + "-"
+	if len(p) > 58 {
+		p = p[:58]
+	}
+	return p
+}
+
+func keyOf(b *v1alpha1.Bake) Key {
+	return Key{Kind: b.Spec.Workload.Kind, Namespace: b.Namespace, Name: b.Spec.Workload.Name}
+}
+
+// id is the Bake as namespace/name.
+func id(b *v1alpha1.Bake) string { return b.Namespace + "/" + b.Name }
+
+func rev(r v1alpha1.Revision) string { return fmt.Sprintf("rev %d", r.Number) }

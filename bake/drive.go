@@ -1,0 +1,263 @@
+package bake
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"go.uber.org/zap"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/bakewatch/bakewatch/api/v1alpha1"
+	"github.com/bakewatch/bakewatch/decide"
+	"github.com/bakewatch/bakewatch/policy"
+)
+
+// drive takes every step that is due for the workload's bake, and returns when the next one may be.
+func (l *Loop) drive(ctx context.Context, k Key, e *entry, live policy.Resolved) (time.Duration, error) {
+	w := e.work
+	for w.bake.Status.Outcome == "" {
+		state, next, err := l.state(ctx, k, e, live)
+		if err != nil {
+			return 0, err
+		}
+		step := Next(state)
+		if step.Do == Wait {
+			at := next
+			if !step.Until.IsZero() && (at.IsZero() || step.Until.Before(at)) {
+				at = step.Until
+			}
+			if at.IsZero() {
+				return w.frozen.Interval, nil
+			}
+			return max(time.Until(at), 10*time.Millisecond), nil
+		}
+		if err := l.carry(ctx, k, e, state, step); err != nil {
+			return 0, err
+		}
+	}
+	return 0, l.finishTelling(ctx, e)
+}
+
+// state gathers what the next step depends on; it reads the ticks that are due. next is when the next tick is due.
+func (l *Loop) state(ctx context.Context, k Key, e *entry, live policy.Resolved) (s State, next time.Time, err error) {
+	w := e.work
+	b := w.bake
+	now := time.Now()
+	s = State{Bake: b, Frozen: w.frozen, Live: live, Sight: l.Watcher.Sight(k), Current: e.current, Now: now}
+	switch b.Status.Phase {
+	case v1alpha1.PhaseBaking:
+		next = l.judge(ctx, k, w, now, b.Status.FirstReadyAt.Time)
+	case v1alpha1.PhaseVerifying:
+		next = l.judge(ctx, k, w, now, b.Status.Rollback.AvailableAt.Time)
+	case v1alpha1.PhaseRollingBack:
+		if b.Status.Rollback.PatchedAt != nil && s.Sight.Exists {
+			s.Progress, err = l.Undoer.Follow(ctx, k, b.Status.Rollback.Target)
+		}
+	case v1alpha1.PhaseRolling:
+		if s.Sight.Exists && s.Sight.UID == b.Spec.Workload.UID {
+			s.NewReady, err = l.Watcher.NewReady(ctx, k, b.Spec.To)
+		}
+	}
+	if err != nil {
+		return s, next, fmt.Errorf("see how far %s of %s is: %w", rev(b.Spec.To), k, err)
+	}
+	s.Verdict = w.verdict
+	if w.evidence != nil {
+		s.JudgedTo = w.evidence.judgedTo
+	}
+	if s.Verdict != nil && s.Verdict.Result == decide.Regressed || s.Sight.Stuck != "" {
+		s.Budget = l.allowance(b, s)
+	}
+	return s, next, nil
+}
+
+// allowance spends one rollback of the budget for a bake that is about to intend one, or says why none is left.
+func (l *Loop) allowance(b *v1alpha1.Bake, s State) *v1alpha1.Reason {
+	if b.Status.Phase != v1alpha1.PhaseBaking && b.Status.Phase != v1alpha1.PhaseRolling || s.hold() != nil {
+		return nil // nothing will be spent
+	}
+	cfg := l.Policy()
+	if cfg == nil {
+		return nil
+	}
+	limits := cfg.Budget
+	n, scope, ok := l.budget.trySpend(id(b), b.Namespace, s.Now, limits.Within, limits.PerNamespace, limits.PerCluster)
+	if ok {
+		return nil
+	}
+	l.Metrics.held.WithLabelValues(CodeBudget).Inc()
+	return &v1alpha1.Reason{Code: CodeBudget, Sentence: fmt.Sprintf("held: %d rollbacks in %s within %s already; many at once are one incident, not many bad deploys", n, scope, short(limits.Within))}
+}
+
+// judge reads the ticks that are due and asks the judge. It returns when the next tick is due.
+func (l *Loop) judge(ctx context.Context, k Key, w *work, now, start time.Time) time.Time {
+	if w.evidence == nil {
+		w.evidence, w.verdict = newEvidence(start, w.frozen.Interval), nil
+	}
+	edge, next := w.evidence.due(now)
+	if !edge.After(w.evidence.judgedTo) || !edge.After(w.evidence.anchor) {
+		return next
+	}
+	spec := w.bake.Spec
+	q := question{key: k, candidate: podPrefix(&spec.To), baseline: podPrefix(spec.From), historyOf: podPrefix(spec.From),
+		fromZero: true, past: historySpan(spec, w.frozen.Window), policy: w.frozen}
+	to, from := rev(spec.To), ""
+	if spec.From != nil {
+		from = rev(*spec.From)
+	}
+	if rb := w.bake.Status.Rollback; rb != nil { // the old revision is back: is it as well as it was?
+		q.candidate, q.baseline, q.fromZero = podPrefix(&rb.Target), "", false
+		to, from = "the restored "+rev(rb.Target), "before"
+	}
+	w.evidence.read(ctx, l.Source, q, edge)
+	v := decide.Judge(w.evidence.input(to, from, w.frozen))
+	w.verdict = &v
+	l.Metrics.lastTick.SetToCurrentTime()
+	l.Metrics.verdicts.WithLabelValues(string(v.Result)).Inc()
+	if len(v.Reasons) > 0 {
+		l.Log.Info("tick", zap.String("bake", id(w.bake)), zap.String("verdict", string(v.Result)), zap.String("why", v.Reasons[0].Sentence))
+	}
+	return next
+}
+
+// carry carries one step out: at most one write to the workload, and one to the record.
+func (l *Loop) carry(ctx context.Context, k Key, e *entry, s State, step Step) error {
+	w := e.work
+	b := w.bake.DeepCopy()
+	st := &b.Status
+	switch step.Do {
+	case Open:
+		st.Phase, st.Observed = v1alpha1.PhaseRolling, step.Observed
+	case Begin:
+		st.Phase, st.FirstReadyAt = v1alpha1.PhaseBaking, now(s)
+	case Complete:
+		st.CompletedAt = now(s)
+	case Intend:
+		st.Phase = v1alpha1.PhaseRollingBack
+		st.Reasons, st.Why = step.Reasons, step.Reasons[0].Sentence
+		st.Signals = w.summaries()
+		st.Rollback = &v1alpha1.Rollback{IntendedAt: micro(s.Now), Target: *b.Spec.From, Because: st.Why}
+		st.Alert = fire(AlertRolledBack, s.Now)
+	case Undo:
+		return l.undo(ctx, k, e, s)
+	case Verify:
+		st.Phase, st.Rollback.AvailableAt = v1alpha1.PhaseVerifying, now(s)
+		w.evidence, w.verdict = nil, nil // recovery is measured afresh
+	case End:
+		return l.end(ctx, k, e, step)
+	default:
+		return fmt.Errorf("a step called %q is not known", step.Do)
+	}
+	if err := l.save(ctx, e, b); err != nil {
+		return err
+	}
+	l.Log.Info("bake", zap.String("bake", id(b)), zap.String("phase", string(st.Phase)), zap.String("step", string(step.Do)), zap.String("why", st.Why))
+	l.tell(e)
+	return nil
+}
+
+// undo puts the target back; its intent is on record. Then it records the receipt, or ends the bake by what forbade it.
+func (l *Loop) undo(ctx context.Context, k Key, e *entry, s State) error {
+	b := e.work.bake.DeepCopy()
+	rb := b.Status.Rollback
+	err := l.Undoer.Undo(ctx, k, b.Spec.Workload.UID, b.Spec.To, rb.Target)
+	var step Step
+	switch {
+	case err == nil:
+		rb.PatchedAt = &metav1.MicroTime{Time: time.Now()}
+		l.Metrics.rollbacks.Inc()
+		l.Log.Info("rolled back", zap.String("workload", k.String()), zap.String("to", rev(rb.Target)), zap.String("because", rb.Because))
+		return l.save(ctx, e, b)
+	case errors.Is(err, ErrGone):
+		step = end(v1alpha1.OutcomeAbandoned, CodeDeleted, b.Spec.Ref+" was deleted")
+	case errors.Is(err, ErrNewer):
+		step = end(v1alpha1.OutcomeSuperseded, CodeNewer, b.Spec.Ref+" was changed before the rollback: "+err.Error())
+	case errors.Is(err, ErrPaused):
+		step = end(v1alpha1.OutcomeHeld, CodePaused, "held: "+b.Spec.Ref+" was paused: a person has taken over")
+		step.Reasons = append(b.Status.Reasons, step.Reasons...)
+	case errors.Is(err, ErrNoRevision):
+		step = end(v1alpha1.OutcomeHeld, CodeNoGood, fmt.Sprintf("held: %s of %s no longer exists (revisionHistoryLimit?)", rev(rb.Target), b.Spec.Ref))
+		step.Reasons = append(b.Status.Reasons, step.Reasons...)
+	case errors.Is(err, ErrNotPermitted), time.Since(rb.IntendedAt.Time) > s.Frozen.Deadline:
+		step = end(v1alpha1.OutcomeHeld, CodeRollbackFailed, fmt.Sprintf("held: %s could not be rolled back to %s: %v", b.Spec.Ref, rev(rb.Target), err))
+		step.Reasons = append(b.Status.Reasons, step.Reasons...)
+	default:
+		return fmt.Errorf("roll %s back to %s: %w", k, rev(rb.Target), err)
+	}
+	return l.end(ctx, k, e, step)
+}
+
+// end records the outcome and remembers what it means for the workload.
+func (l *Loop) end(ctx context.Context, k Key, e *entry, step Step) error {
+	w := e.work
+	b := w.bake.DeepCopy()
+	st := &b.Status
+	at := time.Now()
+	st.Phase, st.Outcome, st.EndedAt = "", step.Outcome, &metav1.MicroTime{Time: at}
+	st.Reasons, st.Observed, st.KnownGood = step.Reasons, step.Observed, step.Good
+	if len(step.Reasons) > 0 {
+		st.Why = step.Reasons[0].Sentence
+	}
+	if st.Rollback == nil && w.evidence != nil {
+		st.Signals = w.summaries()
+	}
+	if rb := st.Rollback; rb != nil {
+		rb.Recovered, rb.Recovery = step.Recovered, step.Recovery
+	}
+	st.Alert = alertAtEnd(st, at)
+	if err := l.save(ctx, e, b); err != nil {
+		return err
+	}
+	e.close(b)
+	if st.Rollback == nil || st.Rollback.PatchedAt == nil {
+		l.budget.refund(id(b))
+	}
+	w.evidence, w.verdict = nil, nil
+	l.Metrics.outcomes.WithLabelValues(string(st.Outcome)).Inc()
+	l.Log.Info("bake ended", zap.String("bake", id(b)), zap.String("outcome", string(st.Outcome)), zap.String("why", st.Why), zap.Bool("observed", st.Observed))
+	l.tell(e)
+	return l.prune(ctx, k, e)
+}
+
+// save writes the record's status. Somebody else having written it means that this daemon may no longer be the leader, or
+// that it was killed after writing: what is on record counts.
+func (l *Loop) save(ctx context.Context, e *entry, b *v1alpha1.Bake) error {
+	saved, err := l.Records.Update(ctx, b)
+	switch {
+	case errors.Is(err, ErrConflict):
+		current, getErr := l.Records.Get(ctx, b.Namespace, b.Name)
+		if getErr != nil {
+			return fmt.Errorf("read %s again after a conflict: %w", id(b), getErr)
+		}
+		e.work.bake, e.work.evidence, e.work.verdict = current, nil, nil
+		return fmt.Errorf("record %s: %w", id(b), err)
+	case errors.Is(err, ErrNoRecord):
+		// Without a record there is no intent, and without an intent no deed.
+		l.Log.Error("the bake's record was deleted; this rollout is no longer guarded", zap.String("bake", id(b)))
+		l.dropAlert(e)
+		l.budget.refund(id(b))
+		e.work = nil
+		return fmt.Errorf("record %s: %w", id(b), err)
+	case err != nil:
+		return fmt.Errorf("record %s: %w", id(b), err)
+	}
+	e.work.bake = saved
+	l.Metrics.active.track(id(saved), saved.Status.Outcome == "")
+	return nil
+}
+
+func (w *work) summaries() []v1alpha1.SignalSummary {
+	if w.evidence == nil {
+		return nil
+	}
+	return w.evidence.summaries(w.frozen)
+}
+
+func micro(t time.Time) metav1.MicroTime { return metav1.NewMicroTime(t.UTC()) }
+
+func now(s State) *metav1.MicroTime {
+	t := micro(s.Now)
+	return &t
+}

@@ -1,0 +1,215 @@
+package bake
+
+import (
+	"context"
+	"strconv"
+	"time"
+
+	"github.com/bakewatch/bakewatch/api/v1alpha1"
+	"github.com/bakewatch/bakewatch/decide"
+	"github.com/bakewatch/bakewatch/policy"
+	"github.com/bakewatch/bakewatch/signals"
+)
+
+// evidence is what was read for one bake so far, in memory only: after a restart the same ticks are read again, over the
+// same edges, and give the same counts.
+type evidence struct {
+	anchor   time.Time // first edge; ticks are counted from here
+	interval time.Duration
+	signals  map[string]*track
+	judgedTo time.Time // newest edge that was read
+}
+
+// track is one signal's share of it.
+type track struct {
+	ticks   []signals.Reading // one a tick, without gaps
+	history *signals.Side     // the baseline's past; nil until the source has answered
+	seen    map[string]bool   // candidate pods that were counted before
+}
+
+// newEvidence starts reading at the first edge of the interval's grid at or before start. All bakes share one grid, so
+// that those with the same query ask for the same instant and share one request.
+func newEvidence(start time.Time, interval time.Duration) *evidence {
+	return &evidence{anchor: start.Truncate(interval), interval: interval, signals: map[string]*track{}}
+}
+
+// settle is how long after a tick's end it is read, so that a scrape that was under way has arrived.
+func settle(interval time.Duration) time.Duration { return min(interval/10, time.Second) }
+
+// due is the newest edge that may be read at now, and when the next one may.
+func (v *evidence) due(now time.Time) (edge, next time.Time) {
+	edge = now.Add(-settle(v.interval)).Truncate(v.interval)
+	return edge, edge.Add(v.interval + settle(v.interval))
+}
+
+// past is the span whose counts are the baseline's history.
+type past struct{ from, to time.Time }
+
+// historySpan is the span before the rollout in which the baseline served: as long as the bake's window, at least ten
+// minutes and at most an hour, and not longer than it served.
+func historySpan(spec v1alpha1.BakeSpec, window time.Duration) past {
+	to := spec.BaselineUntil.Time
+	from := to.Add(-min(max(window, 10*time.Minute), time.Hour))
+	if since := spec.BaselineSince; since != nil && since.After(from) {
+		from = since.Time
+	}
+	return past{from, to}
+}
+
+// read brings the evidence up to edge: new ticks, and those the source could not answer before.
+func (v *evidence) read(ctx context.Context, src Source, q question, edge time.Time) {
+	for _, s := range q.policy.Signals {
+		t := v.signals[s.Name]
+		if t == nil {
+			t = &track{seen: map[string]bool{}}
+			v.signals[s.Name] = t
+		}
+		if t.history == nil || t.history.Missing == signals.Failed {
+			h := q.history(ctx, src, s)
+			t.history = &h
+		}
+		t.extend(ctx, src, q, s, v.edges(t, edge))
+	}
+	v.judgedTo = edge
+}
+
+// edges are the edges of the ticks that are still to be read: from the end of the last tick that the source answered.
+func (v *evidence) edges(t *track, upTo time.Time) []time.Time {
+	for n := len(t.ticks); n > 0 && unanswered(t.ticks[n-1]); n-- {
+		t.ticks = t.ticks[:n-1]
+	}
+	var out []time.Time
+	for at := v.anchor.Add(time.Duration(len(t.ticks)) * v.interval); !at.After(upTo); at = at.Add(v.interval) {
+		out = append(out, at)
+	}
+	return out
+}
+
+func unanswered(r signals.Reading) bool {
+	return r.Candidate.Missing == signals.Failed
+}
+
+func (t *track) extend(ctx context.Context, src Source, q question, s policy.Signal, edges []time.Time) {
+	if len(edges) < 2 {
+		return
+	}
+	ask := q.of(s)
+	ask.Bounds, ask.Seen = edges, t.seen
+	rs, err := src.Read(ctx, ask)
+	if err != nil || len(rs) != len(edges)-1 {
+		detail := "the source gave no answer"
+		if err != nil {
+			detail = err.Error()
+		}
+		rs = failed(edges, detail)
+	}
+	// The pods of older ticks are not needed again; how many there are and which were seen is.
+	for i := range t.ticks {
+		t.ticks[i].Candidate.Pods, t.ticks[i].Baseline.Pods = nil, nil
+	}
+	for _, r := range rs {
+		for pod := range r.Candidate.Pods {
+			t.seen[pod] = true
+		}
+	}
+	t.ticks = append(t.ticks, rs...)
+}
+
+func failed(edges []time.Time, detail string) []signals.Reading {
+	out := make([]signals.Reading, len(edges)-1)
+	side := signals.Side{Missing: signals.Failed, Detail: detail}
+	for i := range out {
+		out[i] = signals.Reading{Window: signals.Window{From: edges[i], To: edges[i+1]}, Candidate: side, Baseline: side}
+	}
+	return out
+}
+
+// question is what is asked for every signal of a bake.
+type question struct {
+	key                 Key
+	candidate, baseline string // pod name prefixes of both sides; an empty baseline is not read
+	historyOf           string // pod name prefix of the revision whose past is the history; empty: there is none
+	fromZero            bool
+	past                past
+	policy              policy.Resolved
+}
+
+func (q question) of(s policy.Signal) signals.Question {
+	return signals.Question{
+		Signal: s.Name, Errors: s.Errors, Requests: s.Requests, ByPod: s.ByPod,
+		Vars:      map[string]string{"namespace": q.key.Namespace, "workload": q.key.Name, "kind": q.key.Kind},
+		Candidate: q.candidate, Baseline: q.baseline, FromZero: q.fromZero,
+	}
+}
+
+// history reads the baseline's past. For a service-level signal all that was counted then is the baseline's.
+func (q question) history(ctx context.Context, src Source, s policy.Signal) signals.Side {
+	if q.historyOf == "" {
+		return signals.Side{Missing: signals.NoSeries, Detail: "there is no earlier revision"}
+	}
+	if !q.past.from.Before(q.past.to) {
+		return signals.Side{Missing: signals.NoSeries, Detail: "it had not served alone before"}
+	}
+	ask := q.of(s)
+	ask.Candidate, ask.Baseline, ask.FromZero = "", q.historyOf, false
+	ask.Bounds = []time.Time{q.past.from, q.past.to}
+	rs, err := src.Read(ctx, ask)
+	switch {
+	case err != nil:
+		return signals.Side{Missing: signals.Failed, Detail: err.Error()}
+	case len(rs) != 1:
+		return signals.Side{Missing: signals.Failed, Detail: "the source gave no answer"}
+	case s.ByPod:
+		return rs[0].Baseline
+	}
+	return rs[0].Candidate
+}
+
+// input is the evidence as the judge takes it.
+func (v *evidence) input(to, from string, p policy.Resolved) decide.Input {
+	in := decide.Input{To: to, From: from}
+	for _, s := range p.Signals {
+		e := decide.Evidence{Signal: s.Name, Threshold: s.Threshold}
+		if t := v.signals[s.Name]; t != nil {
+			e.Ticks = t.ticks
+			if t.history != nil {
+				e.History = *t.history
+			}
+		}
+		in.Signals = append(in.Signals, e)
+	}
+	return in
+}
+
+// summaries are the counts over the whole bake, for its record.
+func (v *evidence) summaries(p policy.Resolved) []v1alpha1.SignalSummary {
+	var out []v1alpha1.SignalSummary
+	for _, s := range p.Signals {
+		t := v.signals[s.Name]
+		if t == nil {
+			continue
+		}
+		var candidate, baseline signals.Counts
+		for _, r := range t.ticks {
+			if r.Candidate.Spoke() {
+				candidate = candidate.Add(r.Candidate.Counts)
+			}
+			if r.Baseline.Spoke() {
+				baseline = baseline.Add(r.Baseline.Counts)
+			}
+		}
+		sum := v1alpha1.SignalSummary{Name: s.Name, Candidate: ratio(candidate), Baseline: ratio(baseline)}
+		if t.history != nil {
+			sum.History = string(t.history.Missing)
+			if t.history.Spoke() {
+				sum.History = ratio(t.history.Counts)
+			}
+		}
+		out = append(out, sum)
+	}
+	return out
+}
+
+func ratio(c signals.Counts) string {
+	return strconv.FormatFloat(c.Errors, 'f', 0, 64) + " / " + strconv.FormatFloat(c.Requests, 'f', 0, 64)
+}

@@ -1,0 +1,195 @@
+package bake
+
+import (
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/bakewatch/bakewatch/api/v1alpha1"
+)
+
+// entry is what is remembered of one workload. It is rebuilt from the Bakes when the daemon starts; a workload that has
+// none is adopted as it is found. Only the worker that holds the workload's key touches it.
+type entry struct {
+	uid     string
+	seen    bool              // current is known
+	digest  string            // of the template that was last looked at; empty: look again
+	current v1alpha1.Revision // what it settled on; the hash may be unknown, the number is not
+	good    v1alpha1.Revision // last known good; zero: none
+	// goodSince is when good began to serve alone, unprovenSince when something unproven was first rolled out over it.
+	// Between the two lies good's past. Zero: not known.
+	goodSince, unprovenSince time.Time
+	undoing                  string   // hash that our own last rollback goes back to
+	past                     []string // names of ended Bakes, oldest first
+	work                     *work    // the newest bake while there is anything left to do for it
+}
+
+// adopt takes what runs as the way things are: no rollout, and known good if it serves in full.
+func (e *entry) adopt(s Sight) {
+	if s.Number != e.current.Number || !e.seen {
+		e.current = v1alpha1.Revision{Number: s.Number}
+		e.good, e.goodSince, e.unprovenSince = v1alpha1.Revision{}, time.Time{}, time.Time{}
+	}
+	e.seen, e.uid, e.digest = true, s.UID, s.Digest
+	e.proveQuietly(s)
+}
+
+// proveQuietly makes an adopted revision known good once it is seen serving in full.
+func (e *entry) proveQuietly(s Sight) {
+	if e.good.Number == 0 && e.work == nil && len(e.past) == 0 && e.seen && s.Complete() && s.Replicas > 0 {
+		e.good = e.current
+	}
+}
+
+// settle remembers what the watcher found running.
+func (e *entry) settle(d Detection) {
+	if e.good.Number != 0 && e.good.Hash == "" && e.good.Number == d.Current.Number {
+		e.good = d.Current // adopted by number; now its hash is known too
+	}
+	e.seen, e.current, e.digest = true, d.Current, d.Digest
+}
+
+// known is the entry as the watcher wants it.
+func (e *entry) known(since time.Time) Known {
+	undoing := e.undoing
+	if e.work != nil && e.work.bake.Status.Rollback != nil {
+		undoing = e.work.bake.Status.Rollback.Target.Hash
+	}
+	return Known{Seen: e.seen, Hash: e.current.Hash, Number: e.current.Number, Good: e.good.Hash, GoodNumber: e.good.Number, Undoing: undoing, Since: since}
+}
+
+// begin remembers that a bake has begun.
+func (e *entry) begin(b *v1alpha1.Bake) {
+	e.uid, e.seen, e.undoing = b.Spec.Workload.UID, true, ""
+	e.current = b.Spec.To
+	if b.Spec.From != nil {
+		e.good = *b.Spec.From
+	}
+	e.unprovenSince = b.Spec.BaselineUntil.Time
+}
+
+// close remembers how a bake ended.
+func (e *entry) close(b *v1alpha1.Bake) {
+	st := b.Status
+	if st.Rollback != nil && st.Rollback.PatchedAt != nil {
+		e.undoing = st.Rollback.Target.Hash
+	}
+	switch {
+	case st.KnownGood:
+		e.good, e.unprovenSince = b.Spec.To, time.Time{}
+		e.goodSince = st.EndedAt.Time
+		if st.CompletedAt != nil {
+			e.goodSince = st.CompletedAt.Time
+		}
+	case st.Outcome == v1alpha1.OutcomeRolledBack:
+		e.unprovenSince = time.Time{}
+		e.goodSince = st.EndedAt.Time
+		if st.Rollback.AvailableAt != nil {
+			e.goodSince = st.Rollback.AvailableAt.Time
+		}
+	case has(st.Reasons, CodeUndone):
+		e.unprovenSince = time.Time{}
+		e.goodSince = st.EndedAt.Time
+	}
+	if name := b.Name; !slices.Contains(e.past, name) {
+		e.past = append(e.past, name)
+	}
+}
+
+// baseline is the span in which the known good revision served alone, up to a rollout that starts now.
+func (e *entry) baseline(started time.Time) (from, until time.Time) {
+	until = started
+	if !e.unprovenSince.IsZero() && e.unprovenSince.Before(started) {
+		until = e.unprovenSince
+	}
+	return e.goodSince, until
+}
+
+func has(rs []v1alpha1.Reason, code string) bool {
+	return slices.ContainsFunc(rs, func(r v1alpha1.Reason) bool { return r.Code == code })
+}
+
+// ledger holds the entries of all workloads. Its lock guards the map; an entry belongs to the worker that holds its key.
+type ledger struct {
+	mu      sync.Mutex
+	entries map[Key]*entry
+}
+
+func (l *ledger) of(k Key) *entry {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	e := l.entries[k]
+	if e == nil {
+		e = &entry{}
+		l.entries[k] = e
+	}
+	return e
+}
+
+// get is the entry of a workload, or nil.
+func (l *ledger) get(k Key) *entry {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.entries[k]
+}
+
+func (l *ledger) forget(k Key) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.entries, k)
+}
+
+// budget counts the rollbacks of the recent past, over all workloads.
+type budget struct {
+	mu    sync.Mutex
+	spent []spending
+}
+
+type spending struct {
+	bake, namespace string
+	at              time.Time
+}
+
+// spend records a rollback. Recording the same bake again changes nothing.
+func (b *budget) spend(bake, namespace string, at time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !slices.ContainsFunc(b.spent, func(s spending) bool { return s.bake == bake }) {
+		b.spent = append(b.spent, spending{bake, namespace, at})
+	}
+}
+
+// refund takes back what was spent for a rollback that was not carried out.
+func (b *budget) refund(bake string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.spent = slices.DeleteFunc(b.spent, func(s spending) bool { return s.bake == bake })
+}
+
+// trySpend spends one rollback if the limits allow it, in one step, so that two workers cannot both take the last one.
+// It answers how many were counted against the limit that was reached, and whose limit it is; ok when it was spent.
+func (b *budget) trySpend(bake, namespace string, now time.Time, within time.Duration, perNamespace, perCluster int) (n int, scope string, ok bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.spent = slices.DeleteFunc(b.spent, func(s spending) bool { return now.Sub(s.at) > 24*time.Hour })
+	inNamespace, inCluster := 0, 0
+	for _, s := range b.spent {
+		if s.bake == bake {
+			return 0, "", true
+		}
+		if now.Sub(s.at) < within {
+			inCluster++
+			if s.namespace == namespace {
+				inNamespace++
+			}
+		}
+	}
+	switch {
+	case inNamespace >= perNamespace:
+		return inNamespace, "namespace " + namespace, false
+	case inCluster >= perCluster:
+		return inCluster, "the cluster", false
+	}
+	b.spent = append(b.spent, spending{bake, namespace, now})
+	return 0, "", true
+}

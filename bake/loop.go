@@ -1,0 +1,434 @@
+package bake
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/util/workqueue"
+
+	"github.com/bakewatch/bakewatch/act/announce"
+	"github.com/bakewatch/bakewatch/api/v1alpha1"
+	"github.com/bakewatch/bakewatch/decide"
+	"github.com/bakewatch/bakewatch/policy"
+	"github.com/bakewatch/bakewatch/signals"
+)
+
+// Watcher sees workloads.
+type Watcher interface {
+	// Sight is what the watch knows of a workload; Exists is false when there is none.
+	Sight(Key) Sight
+	// Detect looks at the workload live and says whether it was rolled out since it was known.
+	Detect(ctx context.Context, k Key, known Known) (Detection, error)
+	// NewReady reports whether a pod of the revision is ready.
+	NewReady(ctx context.Context, k Key, r v1alpha1.Revision) (bool, error)
+}
+
+// Undoer puts a revision back.
+type Undoer interface {
+	// Undo puts target back if the live template is still judged's, and leaves no trace of ownership on the template. It
+	// returns nil when the live template is the target's, whoever put it there, so that it may be repeated after a crash.
+	// ErrGone, ErrNewer, ErrPaused and ErrNoRevision are final; any other error may be tried again.
+	Undo(ctx context.Context, k Key, uid string, judged, target v1alpha1.Revision) error
+	// Follow says how far the workload has come back to target.
+	Follow(ctx context.Context, k Key, target v1alpha1.Revision) (Progress, error)
+}
+
+// Source answers questions about signals.
+type Source interface {
+	Read(ctx context.Context, q signals.Question) ([]signals.Reading, error)
+}
+
+// Records keeps the Bakes.
+type Records interface {
+	// List calls each for every Bake, of all namespaces watched.
+	List(ctx context.Context, each func(*v1alpha1.Bake)) error
+	// Create records a new Bake; if one of that name is there already it is returned instead.
+	Create(ctx context.Context, b *v1alpha1.Bake) (*v1alpha1.Bake, error)
+	// Update writes the status, if nobody else has written it since b was read; ErrConflict says somebody has.
+	Update(ctx context.Context, b *v1alpha1.Bake) (*v1alpha1.Bake, error)
+	// Get reads one Bake; ErrNoRecord says there is none.
+	Get(ctx context.Context, namespace, name string) (*v1alpha1.Bake, error)
+	Delete(ctx context.Context, namespace, name string) error
+}
+
+// Errors of Records.
+var (
+	ErrConflict = errors.New("the bake was written by somebody else")
+	ErrNoRecord = errors.New("the bake does not exist")
+)
+
+// Teller tells people.
+type Teller interface {
+	// Receivers are the names of those who are told stories.
+	Receivers() []string
+	// Tell hands a story over to be delivered to the receivers not named in told. It does not block.
+	Tell(s announce.Story, told []string)
+	// Alert sends the alerts that fire now, and those just resolved.
+	Alert(ctx context.Context, alerts []announce.Alert) error
+}
+
+// Options are what a Loop is made of.
+type Options struct {
+	Watcher Watcher
+	Undoer  Undoer
+	Source  Source
+	Records Records
+	Teller  Teller
+	Policy  func() *policy.Config // the current policy; nil until there is one
+	Log     *zap.Logger
+	Metrics *Metrics
+	Since   time.Time // when guarding began: rollouts before it are the way things were
+	Workers int       // how many workloads are worked on at once
+}
+
+// Loop drives every bake: it looks at one workload at a time, takes the steps that are due, and looks again later. There
+// is no goroutine for a bake.
+type Loop struct {
+	Options
+	queue  workqueue.TypedRateLimitingInterface[Key]
+	ledger ledger
+	budget budget
+
+	mu       sync.Mutex
+	receipts map[Key][]delivered       // what receivers were told, not yet in the records
+	alerts   map[string]announce.Alert // firing, by bake
+}
+
+type delivered struct {
+	bake    string
+	receipt v1alpha1.Receipt
+}
+
+// work is one bake while there is anything left to do for it.
+type work struct {
+	bake     *v1alpha1.Bake
+	frozen   policy.Resolved
+	evidence *evidence
+	verdict  *decide.Verdict
+	told     map[announce.Stage]bool
+}
+
+// heartbeat is a key of no workload. It goes through the queue like any other, so that the time of the last tick says
+// that the workers are alive also when nothing is rolled out.
+var heartbeat = Key{}
+
+// callTimeout bounds one look at a workload, with all the calls it makes.
+const callTimeout = time.Minute
+
+// NewLoop makes a Loop.
+func NewLoop(o Options) *Loop {
+	if o.Workers <= 0 {
+		o.Workers = 8
+	}
+	return &Loop{
+		Options:  o,
+		queue:    workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[Key](500*time.Millisecond, 30*time.Second)),
+		ledger:   ledger{entries: map[Key]*entry{}},
+		receipts: map[Key][]delivered{},
+		alerts:   map[string]announce.Alert{},
+	}
+}
+
+// Notice asks for a look at a workload soon. It does not block.
+func (l *Loop) Notice(k Key) { l.queue.Add(k) }
+
+// Delivered takes the receipt of a delivery; it is recorded in the Bake at the next look.
+func (l *Loop) Delivered(k Key, bake string, r v1alpha1.Receipt) {
+	l.mu.Lock()
+	l.receipts[k] = append(l.receipts[k], delivered{bake, r})
+	l.mu.Unlock()
+	l.queue.Add(k)
+}
+
+// Run loads the records and drives bakes until ctx ends. It is to be run by the leader only, and once.
+func (l *Loop) Run(ctx context.Context) error {
+	if err := l.Load(ctx); err != nil {
+		return err
+	}
+	var wg sync.WaitGroup
+	for range l.Workers {
+		wg.Go(func() {
+			for l.next(ctx) {
+			}
+		})
+	}
+	wg.Go(func() { l.keepAlerts(ctx) })
+	wg.Go(func() { l.sweep(ctx) })
+	<-ctx.Done()
+	l.queue.ShutDown()
+	wg.Wait()
+	return nil
+}
+
+func (l *Loop) next(ctx context.Context) bool {
+	k, stop := l.queue.Get()
+	if stop {
+		return false
+	}
+	defer l.queue.Done(k)
+	if k == heartbeat {
+		l.Metrics.lastTick.SetToCurrentTime()
+		return true
+	}
+	callCtx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	after, err := l.look(callCtx, k)
+	if err != nil {
+		if ctx.Err() == nil {
+			l.Log.Warn("will look again", zap.String("workload", k.String()), zap.Error(err))
+			l.queue.AddRateLimited(k)
+		}
+		return true
+	}
+	l.queue.Forget(k)
+	if after > 0 {
+		l.queue.AddAfter(k, after)
+	}
+	return true
+}
+
+// Load rebuilds the ledger from the records: what is known good, which bakes go on, what was spent of the budget.
+func (l *Loop) Load(ctx context.Context) error {
+	byWorkload := map[Key][]*v1alpha1.Bake{}
+	err := l.Records.List(ctx, func(b *v1alpha1.Bake) { byWorkload[keyOf(b)] = append(byWorkload[keyOf(b)], b) })
+	if err != nil {
+		return fmt.Errorf("read the bakes recorded so far: %w", err)
+	}
+	for k, bakes := range byWorkload {
+		slices.SortFunc(bakes, func(a, b *v1alpha1.Bake) int { return a.Spec.StartedAt.Compare(b.Spec.StartedAt.Time) })
+		e := l.ledger.of(k)
+		for _, b := range bakes {
+			if b.Spec.Workload.UID != e.uid { // deleted and made anew under the same name
+				*e = entry{past: e.past}
+			}
+			e.begin(b)
+			if rb := b.Status.Rollback; rb != nil && (b.Status.Outcome == "" || rb.PatchedAt != nil) {
+				l.budget.spend(id(b), b.Namespace, rb.IntendedAt.Time)
+			}
+			if b.Status.Outcome != "" {
+				e.close(b)
+			}
+			if l.unfinished(b) {
+				if e.work != nil { // only the newest goes on; an older one is told no more
+					e.past = append(e.past, e.work.bake.Name)
+				}
+				e.work = l.workOn(b)
+			}
+		}
+		l.queue.Add(k)
+	}
+	l.Log.Info("bakes loaded", zap.Int("workloads", len(byWorkload)))
+	return nil
+}
+
+// unfinished reports whether anything is left to do for a bake: steps, an alert to resolve, somebody to tell.
+func (l *Loop) unfinished(b *v1alpha1.Bake) bool {
+	if b.Status.Outcome == "" || b.Status.EndedAt == nil {
+		return true
+	}
+	if a := b.Status.Alert; a != nil && a.ResolvedAt == nil {
+		return true
+	}
+	return time.Since(b.Status.EndedAt.Time) < tellFor && len(l.untold(b)) > 0
+}
+
+func (l *Loop) workOn(b *v1alpha1.Bake) *work {
+	w := &work{bake: b, told: map[announce.Stage]bool{}}
+	if err := json.Unmarshal(b.Spec.Policy.Raw, &w.frozen); err != nil || w.frozen.Interval <= 0 {
+		// The record was written by another version, or by hand. The policy of now is the best there is.
+		l.Log.Error("the policy in a bake's record cannot be read; taking the policy of now", zap.String("bake", id(b)), zap.Error(err))
+		if cfg := l.Policy(); cfg != nil {
+			w.frozen, _ = cfg.For(policy.Target{Kind: b.Spec.Workload.Kind, Namespace: b.Namespace, Name: b.Spec.Workload.Name})
+		}
+	}
+	return w
+}
+
+// look is one look at a workload: is there a new rollout, and what is due for the bake that goes on. It returns when to
+// look again; zero when only a change calls for it.
+func (l *Loop) look(ctx context.Context, k Key) (time.Duration, error) {
+	cfg := l.Policy()
+	if cfg == nil {
+		return 2 * time.Second, nil // no policy yet: nothing may be judged
+	}
+	s := l.Watcher.Sight(k)
+	e := l.ledger.of(k)
+	if err := l.takeReceipts(ctx, k, e); err != nil {
+		return 0, err
+	}
+	live, problems := cfg.For(policy.Target{Kind: k.Kind, Namespace: k.Namespace, Name: k.Name, Labels: s.Labels, Annotations: s.Annotations})
+	for _, p := range problems {
+		l.Log.Warn("an annotation is not understood and has no effect", zap.String("workload", k.String()), zap.Stringer("problem", p))
+	}
+	if s.Exists && e.uid != "" && e.uid != s.UID && (e.work == nil || e.work.bake.Status.Outcome != "") {
+		l.dropAlert(e) // deleted and made anew under the same name
+		*e = entry{past: e.past}
+	}
+
+	var again time.Duration
+	switch {
+	case !s.Exists && e.work == nil:
+		l.ledger.forget(k)
+		return 0, nil
+	case !s.Exists:
+	case !live.Watched:
+		if e.work == nil {
+			e.adopt(s)
+		}
+	default:
+		wait, err := l.detect(ctx, k, e, s, live)
+		if err != nil {
+			return 0, err
+		}
+		again = wait
+	}
+	if e.work == nil {
+		return again, nil
+	}
+	wait, err := l.drive(ctx, k, e, live)
+	if err != nil {
+		return 0, err
+	}
+	return sooner(again, wait), nil
+}
+
+func sooner(a, b time.Duration) time.Duration {
+	if a == 0 || b == 0 {
+		return max(a, b)
+	}
+	return min(a, b)
+}
+
+// detect asks the watcher whether the workload was rolled out, when there is reason to ask, and begins a bake if so.
+func (l *Loop) detect(ctx context.Context, k Key, e *entry, s Sight, live policy.Resolved) (time.Duration, error) {
+	e.proveQuietly(s)
+	switch {
+	case e.digest == s.Digest:
+		return 0, nil
+	case e.digest == "" && e.seen && e.current.Number == s.Number && s.CaughtUp:
+		e.digest = s.Digest // after a restart: the revision is the one on record
+		return 0, nil
+	case !e.seen && s.CaughtUp && s.Number > 0 && !s.SettledAt.IsZero() && s.SettledAt.Before(l.Since):
+		e.adopt(s) // it was rolled out before guarding began; no need to ask
+		return 0, nil
+	}
+	d, err := l.Watcher.Detect(ctx, k, e.known(l.Since))
+	if err != nil {
+		return 0, err
+	}
+	switch d.Finding {
+	case Waiting:
+		return 500 * time.Millisecond, nil
+	case PausedWait:
+		l.Log.Info("changed while paused; it will be baked when it is resumed", zap.String("workload", k.String()))
+		return 30 * time.Second, nil
+	case Backlog:
+		e.settle(d)
+		e.uid = s.UID
+		e.proveQuietly(s)
+	case Same, OwnUndo:
+		e.settle(d)
+	case Found:
+		return 0, l.begin(ctx, k, e, d, s, live)
+	}
+	return 0, nil
+}
+
+// begin ends the bake that went on, if any, and records that of the new rollout.
+func (l *Loop) begin(ctx context.Context, k Key, e *entry, d Detection, s Sight, live policy.Resolved) error {
+	firstSeen := !e.seen
+	if w := e.work; w != nil {
+		e.current = d.Current
+		if w.bake.Status.Outcome == "" {
+			if _, err := l.drive(ctx, k, e, live); err != nil { // it ends: its revision is no longer the current one
+				return err
+			}
+			if w.bake.Status.Outcome == "" {
+				return fmt.Errorf("%s goes on although %s has come", id(w.bake), rev(d.Current))
+			}
+		}
+		if err := l.finishTelling(ctx, e); err != nil {
+			return err
+		}
+	}
+	r := d.Rollout
+	missed := time.Since(r.StartedAt) > live.Window+patience && s.Complete()
+	if missed && firstSeen {
+		e.settle(d)
+		e.uid = s.UID
+		e.proveQuietly(s)
+		return nil // it ran before this workload was ever watched
+	}
+	since, until := e.baseline(r.StartedAt)
+	b, err := record(r, live, since, until)
+	if err != nil {
+		return err
+	}
+	if b, err = l.Records.Create(ctx, b); err != nil {
+		return fmt.Errorf("record the bake of %s: %w", k, err)
+	}
+	e.begin(b)
+	e.settle(d)
+	e.work = l.workOn(b)
+	l.Log.Info("rollout", zap.String("workload", k.String()), zap.String("revisions", b.Spec.Revisions), zap.Strings("changes", r.Changes), zap.String("by", r.ChangedBy))
+	l.Metrics.rollouts.Inc()
+	if b.Status.Outcome != "" { // it was recorded, and ended, before a restart
+		e.close(b)
+		return nil
+	}
+	switch {
+	case missed:
+		return l.end(ctx, k, e, end(v1alpha1.OutcomeInconclusive, CodeMissed,
+			fmt.Sprintf("%s was rolled out %s ago while Bakewatch was not running: too long ago to judge", rev(r.To), short(time.Since(r.StartedAt)))))
+	case r.From != nil && r.From.Hash == r.To.Hash:
+		step := end(v1alpha1.OutcomePassed, CodeReturn, fmt.Sprintf("%s is the known good %s again", rev(r.To), rev(*r.From)))
+		step.Good = true
+		return l.end(ctx, k, e, step)
+	}
+	return nil
+}
+
+// record makes the Bake of a rollout.
+func record(r Rollout, p policy.Resolved, since, until time.Time) (*v1alpha1.Bake, error) {
+	frozen, err := json.Marshal(p)
+	if err != nil {
+		return nil, fmt.Errorf("freeze the policy for %s: %w", r.Key, err)
+	}
+	b := &v1alpha1.Bake{
+		Spec: v1alpha1.BakeSpec{
+			Workload:  v1alpha1.WorkloadReference{Kind: r.Kind, Name: r.Key.Name, UID: r.UID},
+			Ref:       r.Ref(),
+			Revisions: fmt.Sprintf("- → %d", r.To.Number),
+			From:      r.From, To: r.To,
+			StartedAt: micro(r.StartedAt), BaselineUntil: micro(until),
+			Changes: r.Changes, ChangedBy: r.ChangedBy, RestartOnly: r.RestartOnly,
+			Policy: runtime.RawExtension{Raw: frozen},
+		},
+	}
+	if r.From != nil {
+		b.Spec.Revisions = fmt.Sprintf("%d → %d", r.From.Number, r.To.Number)
+	}
+	if !since.IsZero() {
+		t := micro(since)
+		b.Spec.BaselineSince = &t
+	}
+	b.Name, b.Namespace = Name(r.Key, r.UID, r.To.Number), r.Namespace
+	b.Labels = map[string]string{LabelKind: r.Kind}
+	if len(r.Key.Name) <= 63 {
+		b.Labels[LabelWorkload] = r.Key.Name
+	}
+	return b, nil
+}
+
+// Labels of a Bake, for selecting: kubectl get bakes -l bakewatch.dev/workload=web.
+const (
+	LabelKind     = "bakewatch.dev/kind"
+	LabelWorkload = "bakewatch.dev/workload"
+)

@@ -1,0 +1,292 @@
+package bake
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/bakewatch/bakewatch/api/v1alpha1"
+	"github.com/bakewatch/bakewatch/decide"
+	"github.com/bakewatch/bakewatch/policy"
+)
+
+// Codes of the reasons that end a bake apart from the judge's own.
+const (
+	CodeDeleted        = "deleted"           // the workload was deleted
+	CodeOptedOut       = "opted-out"         // policy or annotation stopped watching it
+	CodePaused         = "paused"            // a person paused the rollout
+	CodeUndone         = "undone-by-hand"    // a person put the good revision back
+	CodeNewer          = "newer-rollout"     // a newer rollout took its place
+	CodeScaledToZero   = "scaled-to-zero"    // no pods are wanted, so there is nothing to measure
+	CodeNeverReady     = "never-ready"       // no new pod became ready in all the time given
+	CodeNotComplete    = "not-complete"      // the rollout did not complete in all the time given
+	CodeDeadline       = "progress-deadline" // the controller gave the rollout up: conclusive in itself
+	CodeMissed         = "missed"            // it happened while nobody watched, too long ago to judge
+	CodeReturn         = "known-good"        // it is a return to the known good revision
+	CodeRollbackFailed = "rollback-failed"   // the undo could not be carried out
+	CodeRollbackStuck  = "rollback-stuck"    // the undo was carried out, and its pods do not become available
+)
+
+// patience is how long a rollout may go on beyond its bake window before the bake gives up on it.
+const patience = time.Hour
+
+// State is everything the next step of a bake depends on.
+type State struct {
+	Bake   *v1alpha1.Bake
+	Frozen policy.Resolved // the policy the bake began with: thresholds and times
+	Live   policy.Resolved // the policy now: only its switches that make Bakewatch do less count
+	Sight  Sight
+	// Current is what the workload's template is called now; its Hash is empty when that is not known.
+	Current v1alpha1.Revision
+	// NewReady says that a pod of the new revision is ready. Looked up while Rolling.
+	NewReady bool
+	// Verdict is the judge's word on the ticks up to JudgedTo; nil before the first tick.
+	Verdict  *decide.Verdict
+	JudgedTo time.Time
+	// Budget says why no rollback is left in the budget; nil when one is.
+	Budget *v1alpha1.Reason
+	// Progress is how far the undo has come. Looked up once the patch's receipt is recorded.
+	Progress Progress
+	Now      time.Time
+}
+
+// Progress is how far an undo has come.
+type Progress struct {
+	OnTarget bool   // the live template is the target's
+	Complete bool   // and all its pods are available
+	Message  string // what it waits for, for people
+}
+
+// Do is what a Step does.
+type Do string
+
+// What a Step may do. Each is at most one write to the cluster.
+const (
+	Wait     Do = "wait"     // nothing; look again at Until, or when something changes
+	Open     Do = "open"     // the record was just made: mark it as Rolling
+	Begin    Do = "begin"    // the first new pod is ready: start judging
+	Complete Do = "complete" // the rollout is complete: the window starts
+	Intend   Do = "intend"   // record the intent to roll back
+	Undo     Do = "undo"     // carry the undo out, and record its receipt
+	Verify   Do = "verify"   // the old revision is available: measure recovery
+	End      Do = "end"      // record the outcome
+)
+
+// Step is the one next thing to do for a bake.
+type Step struct {
+	Do                  Do
+	Until               time.Time         // for Wait
+	Outcome             v1alpha1.Outcome  // for End
+	Reasons             []v1alpha1.Reason // for End and Intend
+	Good                bool              // for End: the new revision is known good from now on
+	Observed            bool              // for End: only said, because of mode observe
+	Recovered, Recovery string            // for End after a rollback
+}
+
+// Next decides the one next step of a bake. It is pure: all it knows is in the State.
+func Next(s State) Step {
+	switch s.Bake.Status.Phase {
+	case v1alpha1.PhaseRollingBack:
+		return s.rollingBack()
+	case v1alpha1.PhaseVerifying:
+		return s.verifying()
+	case v1alpha1.PhaseBaking:
+		if end, over := s.takenOver(); over {
+			return end
+		}
+		return s.baking()
+	case v1alpha1.PhaseRolling:
+		if end, over := s.takenOver(); over {
+			return end
+		}
+		return s.rolling()
+	default: // created a moment ago: the API server drops the status of what is created
+		return Step{Do: Open, Observed: s.observed()}
+	}
+}
+
+// takenOver ends a bake whose rollout is no longer there to be judged, or is in a person's hands.
+func (s State) takenOver() (Step, bool) {
+	spec := s.Bake.Spec
+	switch {
+	case !s.Sight.Exists || s.Sight.UID != spec.Workload.UID:
+		return end(v1alpha1.OutcomeAbandoned, CodeDeleted, spec.Ref+" was deleted"), true
+	case !s.Live.Watched:
+		return end(v1alpha1.OutcomeAbandoned, CodeOptedOut, spec.Ref+" is no longer watched: "+s.Live.NotWatched), true
+	case s.movedOn() && spec.From != nil && s.Current.Hash == spec.From.Hash:
+		return end(v1alpha1.OutcomeAbandoned, CodeUndone,
+			fmt.Sprintf("%s was put back to the known good %s by hand", spec.Ref, rev(*spec.From))), true
+	case s.movedOn():
+		return end(v1alpha1.OutcomeSuperseded, CodeNewer, fmt.Sprintf("%s came before %s was judged", rev(s.Current), rev(spec.To))), true
+	case s.Sight.Paused:
+		return end(v1alpha1.OutcomeAbandoned, CodePaused, spec.Ref+" was paused: a person has taken over"), true
+	case s.Sight.CaughtUp && s.Sight.Replicas == 0:
+		return end(v1alpha1.OutcomeInconclusive, CodeScaledToZero, spec.Ref+" is scaled to zero: there is nothing to measure"), true
+	}
+	return Step{}, false
+}
+
+// movedOn reports whether the template is no longer the one this bake judges.
+func (s State) movedOn() bool {
+	return s.Current.Hash != "" && s.Current.Hash != s.Bake.Spec.To.Hash
+}
+
+func (s State) rolling() Step {
+	if s.NewReady {
+		return Step{Do: Begin}
+	}
+	if step, given := s.givenUp(); given {
+		return step
+	}
+	if limit := s.Bake.Spec.StartedAt.Add(s.Frozen.Window + patience); !s.Now.Before(limit) {
+		return end(v1alpha1.OutcomeInconclusive, CodeNeverReady, fmt.Sprintf("no pod of %s became ready in %s", rev(s.Bake.Spec.To), short(s.Now.Sub(s.Bake.Spec.StartedAt.Time))))
+	}
+	return Step{Do: Wait, Until: s.Now.Add(s.Frozen.Interval)}
+}
+
+// givenUp treats a rollout the controller itself has given up as regressed: its new pods cannot run.
+func (s State) givenUp() (Step, bool) {
+	if s.Sight.Stuck == "" || !s.Sight.CaughtUp || s.Sight.Complete() {
+		return Step{}, false
+	}
+	sentence := fmt.Sprintf("%s: %d of %d pods of %s are up after its progress deadline (%s)",
+		CodeDeadline, s.Sight.Updated-s.unavailable(), s.Sight.Replicas, rev(s.Bake.Spec.To), s.Sight.Stuck)
+	return s.regressed([]v1alpha1.Reason{{Code: CodeDeadline, Sentence: sentence}}), true
+}
+
+// unavailable is how many pods are not available; they are counted as new ones, because a stuck rollout's are.
+func (s State) unavailable() int32 {
+	return min(s.Sight.Updated, max(0, s.Sight.Total-s.Sight.Available))
+}
+
+func (s State) baking() Step {
+	if s.Verdict != nil && s.Verdict.Result == decide.Regressed {
+		return s.regressed(reasons(s.Verdict.Reasons))
+	}
+	if step, given := s.givenUp(); given {
+		return step
+	}
+	st := s.Bake.Status
+	if st.CompletedAt == nil {
+		if s.Sight.Complete() {
+			return Step{Do: Complete}
+		}
+		if limit := st.FirstReadyAt.Add(s.Frozen.Window + patience); !s.Now.Before(limit) {
+			return end(v1alpha1.OutcomeInconclusive, CodeNotComplete, fmt.Sprintf("the rollout of %s was not complete after %s: %d of %d pods are new",
+				rev(s.Bake.Spec.To), short(s.Now.Sub(st.FirstReadyAt.Time)), s.Sight.Updated, s.Sight.Replicas))
+		}
+		return Step{Do: Wait}
+	}
+	if s.Verdict == nil || s.JudgedTo.Add(s.Frozen.Interval).Before(st.CompletedAt.Add(s.Frozen.Window)) {
+		return Step{Do: Wait}
+	}
+	if s.Verdict.Result == decide.Healthy {
+		return Step{Do: End, Outcome: v1alpha1.OutcomePassed, Reasons: reasons(s.Verdict.Reasons), Good: true, Observed: s.observed()}
+	}
+	return Step{Do: End, Outcome: v1alpha1.OutcomeInconclusive, Reasons: reasons(s.Verdict.Reasons), Good: servedWell(s.Verdict), Observed: s.observed()}
+}
+
+// servedWell reports whether an undecided verdict still speaks for the revision: it served its whole window, every signal
+// that could speak did, and none raised suspicion; there was just too little traffic, or no metric at all. Without this a
+// service that nobody measures would for ever be compared with, and undone to, its very first revision.
+func servedWell(v *decide.Verdict) bool {
+	for _, r := range v.Reasons {
+		switch r.Code {
+		case decide.CodeTooFewRequests, decide.CodeNoSeries, decide.CodeNoBaseline, decide.CodeWithin:
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// regressed decides what a regression leads to: a rollback, unless a guard leaves it to a person.
+func (s State) regressed(why []v1alpha1.Reason) Step {
+	if held := s.hold(); held != nil {
+		return Step{Do: End, Outcome: v1alpha1.OutcomeHeld, Reasons: append(why, *held), Observed: s.observed()}
+	}
+	return Step{Do: Intend, Reasons: why}
+}
+
+func (s State) rollingBack() Step {
+	rb := s.Bake.Status.Rollback
+	why := s.Bake.Status.Reasons
+	if !s.Sight.Exists || s.Sight.UID != s.Bake.Spec.Workload.UID {
+		return end(v1alpha1.OutcomeAbandoned, CodeDeleted, s.Bake.Spec.Ref+" was deleted")
+	}
+	if rb.PatchedAt == nil {
+		if s.observed() {
+			return Step{Do: End, Outcome: v1alpha1.OutcomeHeld, Observed: true, Reasons: append(why, s.observeReason())}
+		}
+		if !s.Live.Watched {
+			return end(v1alpha1.OutcomeAbandoned, CodeOptedOut, s.Bake.Spec.Ref+" is no longer watched: "+s.Live.NotWatched)
+		}
+		return Step{Do: Undo}
+	}
+	if s.leftTarget() {
+		return s.rolledBack("Unknown", fmt.Sprintf("%s came before recovery was measured", rev(s.Current)))
+	}
+	if s.Progress.Complete {
+		return Step{Do: Verify}
+	}
+	if !s.Now.Before(rb.PatchedAt.Add(s.Frozen.Deadline)) {
+		step := s.rolledBack("No", fmt.Sprintf("%s: %s is not available again after %s: %s", CodeRollbackStuck, rev(rb.Target), short(s.Frozen.Deadline), s.Progress.Message))
+		step.Reasons = append(step.Reasons, v1alpha1.Reason{Code: CodeRollbackStuck, Sentence: step.Recovery})
+		return step
+	}
+	return Step{Do: Wait, Until: s.Now.Add(time.Second)}
+}
+
+// leftTarget reports whether the template is neither the one that was judged nor the one that was put back.
+func (s State) leftTarget() bool {
+	return s.movedOn() && s.Current.Hash != s.Bake.Status.Rollback.Target.Hash
+}
+
+func (s State) verifying() Step {
+	rb := s.Bake.Status.Rollback
+	switch {
+	case !s.Sight.Exists || s.Sight.UID != s.Bake.Spec.Workload.UID:
+		return s.rolledBack("Unknown", s.Bake.Spec.Ref+" was deleted before recovery was measured")
+	case s.leftTarget():
+		return s.rolledBack("Unknown", fmt.Sprintf("%s came before recovery was measured", rev(s.Current)))
+	case s.Verdict == nil || s.JudgedTo.Add(s.Frozen.Interval).Before(rb.AvailableAt.Add(s.Frozen.Verify)):
+		return Step{Do: Wait}
+	}
+	first := s.Verdict.Reasons[0].Sentence
+	switch s.Verdict.Result {
+	case decide.Healthy:
+		return s.rolledBack("Yes", "recovered: "+first)
+	case decide.Regressed:
+		return s.rolledBack("No", "the rollback did not help, so it is likely not this deploy: "+first)
+	}
+	return s.rolledBack("Unknown", "recovery could not be measured: "+first)
+}
+
+func (s State) rolledBack(recovered, recovery string) Step {
+	return Step{Do: End, Outcome: v1alpha1.OutcomeRolledBack, Reasons: s.Bake.Status.Reasons, Recovered: recovered, Recovery: recovery}
+}
+
+func end(o v1alpha1.Outcome, code, sentence string) Step {
+	return Step{Do: End, Outcome: o, Reasons: []v1alpha1.Reason{{Code: code, Sentence: sentence}}}
+}
+
+func reasons(rs []decide.Reason) []v1alpha1.Reason {
+	out := make([]v1alpha1.Reason, len(rs))
+	for i, r := range rs {
+		out[i] = v1alpha1.Reason{Code: r.Code, Signal: r.Signal, Sentence: r.Sentence}
+	}
+	return out
+}
+
+// short prints a duration for people: 1h5m, 90s.
+func short(d time.Duration) string {
+	d = d.Round(time.Second)
+	if d >= time.Minute && d%time.Minute == 0 {
+		if h := d / time.Hour; h > 0 && d%time.Hour == 0 {
+			return fmt.Sprintf("%dh", h)
+		} else if h > 0 {
+			return fmt.Sprintf("%dh%dm", h, (d%time.Hour)/time.Minute)
+		}
+		return fmt.Sprintf("%dm", d/time.Minute)
+	}
+	return d.String()
+}

@@ -1,0 +1,334 @@
+package bake
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"go.uber.org/zap"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/bakewatch/bakewatch/act/announce"
+	"github.com/bakewatch/bakewatch/api/v1alpha1"
+	"github.com/bakewatch/bakewatch/decide"
+)
+
+// The alerts, by name.
+const (
+	AlertRolledBack   = "BakewatchRolledBack"   // a rollback is under way, done, or did not help
+	AlertHeld         = "BakewatchHeld"         // a regression waits for a person
+	AlertInconclusive = "BakewatchInconclusive" // a rollout went unguarded, because its signals could not be read
+)
+
+const (
+	// alertAfter is how long an alert goes on once all is well again: longer than Alertmanager waits to group alerts, so
+	// that the message goes out at all.
+	alertAfter = 2 * time.Minute
+	// alertFor is how long an alert waits for a person, or a newer rollout.
+	alertFor = 24 * time.Hour
+	// alertEvery is how often firing alerts are sent again, and alertLapse when they lapse if nobody does: Alertmanager
+	// forgets an alert at its end.
+	alertEvery = 30 * time.Second
+	alertLapse = 4 * alertEvery
+	// tellFor is how long after its end a bake's receivers are still told, across restarts.
+	tellFor = time.Hour
+)
+
+func fire(name string, at time.Time) *v1alpha1.Alert {
+	return &v1alpha1.Alert{Name: name, StartsAt: micro(at), Until: micro(at.Add(alertFor))}
+}
+
+// alertAtEnd is the alert that an ended bake leaves firing; nil when there is nothing to alert.
+func alertAtEnd(st *v1alpha1.BakeStatus, at time.Time) *v1alpha1.Alert {
+	a := st.Alert
+	switch st.Outcome {
+	case v1alpha1.OutcomeRolledBack:
+		if a != nil && st.Rollback.Recovered == "Yes" {
+			a.Until = micro(at.Add(alertAfter))
+		}
+	case v1alpha1.OutcomeHeld:
+		if a == nil {
+			a = fire(AlertHeld, at)
+		}
+		a.Name = AlertHeld
+	case v1alpha1.OutcomeInconclusive:
+		if has(st.Reasons, decide.CodeBlind) || has(st.Reasons, decide.CodeSilent) {
+			a = fire(AlertInconclusive, at)
+			a.Until = micro(at.Add(time.Hour))
+		}
+	default:
+		if a != nil {
+			a.Until = micro(at)
+		}
+	}
+	return a
+}
+
+// stages are the stages a bake has come to.
+func stages(b *v1alpha1.Bake) []announce.Stage {
+	out := []announce.Stage{announce.Started}
+	if b.Status.Rollback != nil {
+		out = append(out, announce.Deciding)
+	}
+	if b.Status.Outcome != "" {
+		out = append(out, announce.Ended)
+	}
+	return out
+}
+
+// toldOf are the receivers that have a receipt for a stage.
+func toldOf(b *v1alpha1.Bake, stage announce.Stage) []string {
+	var out []string
+	for _, r := range b.Status.Announced {
+		if r.Stage == string(stage) {
+			out = append(out, r.Receiver)
+		}
+	}
+	return out
+}
+
+// untold are the stages that some receiver has no receipt for.
+func (l *Loop) untold(b *v1alpha1.Bake) []announce.Stage {
+	var out []announce.Stage
+	for _, stage := range stages(b) {
+		told := toldOf(b, stage)
+		if slices.ContainsFunc(l.Teller.Receivers(), func(r string) bool { return !slices.Contains(told, r) }) {
+			out = append(out, stage)
+		}
+	}
+	return out
+}
+
+// tell hands over every stage that was not handed over by this process yet, and keeps the bake's alert up to date.
+func (l *Loop) tell(e *entry) {
+	w := e.work
+	for _, stage := range l.untold(w.bake) {
+		if !w.told[stage] {
+			w.told[stage] = true
+			l.Teller.Tell(story(w.bake, stage), toldOf(w.bake, stage))
+		}
+	}
+	a := w.bake.Status.Alert
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if a == nil || a.ResolvedAt != nil {
+		delete(l.alerts, id(w.bake))
+		return
+	}
+	l.alerts[id(w.bake)] = announce.Alert{Name: a.Name, Severity: severity(w.bake), Story: story(w.bake, announce.Ended), StartsAt: a.StartsAt.Time, EndsAt: a.Until.Time}
+}
+
+func severity(b *v1alpha1.Bake) string {
+	switch rb := b.Status.Rollback; {
+	case b.Status.Observed, b.Status.Outcome == v1alpha1.OutcomeInconclusive:
+		return "warning"
+	case rb != nil && rb.Recovered == "Yes":
+		return "warning"
+	}
+	return "critical"
+}
+
+// takeReceipts records what receivers were told.
+func (l *Loop) takeReceipts(ctx context.Context, k Key, e *entry) error {
+	l.mu.Lock()
+	got := l.receipts[k]
+	delete(l.receipts, k)
+	l.mu.Unlock()
+	if len(got) == 0 || e.work == nil {
+		return nil
+	}
+	b := e.work.bake.DeepCopy()
+	for _, d := range got {
+		if d.bake != id(b) {
+			continue // of an older bake, whose record is closed
+		}
+		same := func(r v1alpha1.Receipt) bool { return r.Receiver == d.receipt.Receiver && r.Stage == d.receipt.Stage }
+		if i := slices.IndexFunc(b.Status.Announced, same); i >= 0 {
+			b.Status.Announced[i] = d.receipt
+		} else {
+			b.Status.Announced = append(b.Status.Announced, d.receipt)
+		}
+	}
+	if err := l.save(ctx, e, b); err != nil {
+		l.mu.Lock()
+		l.receipts[k] = append(got, l.receipts[k]...)
+		l.mu.Unlock()
+		return err
+	}
+	return nil
+}
+
+// finishTelling looks after a bake that has ended: it resolves its alert in time, and lets go of it when all is told.
+func (l *Loop) finishTelling(ctx context.Context, e *entry) error {
+	w := e.work
+	if w == nil || w.bake.Status.Outcome == "" {
+		return nil
+	}
+	st := w.bake.Status
+	newer := e.current.Hash != "" && e.current.Hash != w.bake.Spec.To.Hash && (st.Rollback == nil || e.current.Hash != st.Rollback.Target.Hash)
+	if a := st.Alert; a != nil && a.ResolvedAt == nil {
+		if !newer && time.Now().Before(a.Until.Time) {
+			l.tell(e)
+			return nil // keepAlerts brings us back when it is over
+		}
+		// Resolve first, then say so on record: killed in between, it is resolved once more.
+		gone := announce.Alert{Name: a.Name, Severity: severity(w.bake), Story: story(w.bake, announce.Ended), StartsAt: a.StartsAt.Time, EndsAt: time.Now()}
+		if err := l.Teller.Alert(ctx, []announce.Alert{gone}); err != nil {
+			if time.Since(a.Until.Time) < time.Hour {
+				return fmt.Errorf("resolve the alert of %s: %w", id(w.bake), err)
+			}
+			l.Log.Warn("gave up resolving an alert; alertmanager lets it lapse", zap.String("bake", id(w.bake)), zap.Error(err))
+		}
+		b := w.bake.DeepCopy()
+		b.Status.Alert.ResolvedAt = &metav1.MicroTime{Time: time.Now()}
+		if err := l.save(ctx, e, b); err != nil {
+			return err
+		}
+	}
+	l.tell(e)
+	if len(l.untold(w.bake)) > 0 && time.Since(st.EndedAt.Time) < tellFor && !newer {
+		return nil // the receipt brings us back
+	}
+	e.work = nil
+	l.Metrics.active.track(id(w.bake), false)
+	return nil
+}
+
+func (l *Loop) dropAlert(e *entry) {
+	if e.work == nil {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.alerts, id(e.work.bake))
+}
+
+// keepAlerts sends what fires again and again, until ctx ends.
+func (l *Loop) keepAlerts(ctx context.Context) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	var sent time.Time
+	known := map[string]bool{}
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		l.queue.Add(heartbeat)
+		now := time.Now()
+		var firing []announce.Alert
+		fresh := false
+		current := map[string]bool{}
+		l.mu.Lock()
+		for bake, a := range l.alerts {
+			if !now.Before(a.EndsAt) {
+				k := Key{Kind: a.Story.Kind, Namespace: a.Story.Namespace, Name: a.Story.Workload}
+				l.queue.Add(k) // to be resolved by the look that owns the record
+				continue
+			}
+			mark := bake + a.Name + a.Story.Headline
+			current[mark] = true
+			fresh = fresh || !known[mark]
+			a.EndsAt = now.Add(alertLapse)
+			firing = append(firing, a)
+		}
+		l.mu.Unlock()
+		if len(firing) == 0 || !fresh && now.Sub(sent) < alertEvery {
+			continue
+		}
+		callCtx, cancel := context.WithTimeout(ctx, 10*time.Second)
+		err := l.Teller.Alert(callCtx, firing)
+		cancel()
+		if err != nil {
+			if !errors.Is(err, context.Canceled) {
+				l.Log.Warn("alerts not sent; will try again", zap.Int("alerts", len(firing)), zap.Error(err))
+			}
+			continue
+		}
+		sent, known = now, current
+	}
+}
+
+// story is what there is to tell of a bake at a stage.
+func story(b *v1alpha1.Bake, stage announce.Stage) announce.Story {
+	sp, st := b.Spec, b.Status
+	s := announce.Story{
+		Bake: id(b), Namespace: b.Namespace, Kind: sp.Workload.Kind, Workload: sp.Workload.Name, UID: sp.Workload.UID,
+		Stage: stage, Outcome: string(st.Outcome), Observed: st.Observed, Headline: headline(b, stage), Why: st.Why,
+		To: long(sp.To), Changes: sp.Changes, ChangedBy: sp.ChangedBy, StartedAt: sp.StartedAt.Time,
+	}
+	if sp.From != nil {
+		s.From = long(*sp.From)
+	}
+	for _, r := range st.Reasons {
+		s.Reasons = append(s.Reasons, r.Sentence)
+	}
+	if st.Rollback != nil {
+		s.Recovery = st.Rollback.Recovery
+	}
+	if st.EndedAt != nil {
+		s.EndedAt = st.EndedAt.Time
+	}
+	if stage == announce.Started {
+		s.Outcome, s.Why, s.Reasons, s.Recovery, s.EndedAt = "", "", nil, "", time.Time{}
+	}
+	return s
+}
+
+// headline is one line that says what happened to whom.
+func headline(b *v1alpha1.Bake, stage announce.Stage) string {
+	sp, st := b.Spec, b.Status
+	who := b.Namespace + " " + sp.Ref
+	to := rev(sp.To)
+	switch {
+	case stage == announce.Started:
+		if sp.From == nil {
+			return fmt.Sprintf("%s: watching %s, its first revision", who, to)
+		}
+		return fmt.Sprintf("%s: watching the rollout of %s over %s", who, to, rev(*sp.From))
+	case st.Outcome == "" && st.Rollback != nil:
+		return fmt.Sprintf("%s: rolling back from %s to %s", who, to, rev(st.Rollback.Target))
+	}
+	switch st.Outcome {
+	case v1alpha1.OutcomePassed:
+		return fmt.Sprintf("%s: %s passed", who, to)
+	case v1alpha1.OutcomeRolledBack:
+		h := fmt.Sprintf("%s: rolled back from %s to %s", who, to, rev(st.Rollback.Target))
+		switch st.Rollback.Recovered {
+		case "Yes":
+			return h + ", recovered"
+		case "No":
+			return h + ", NOT recovered"
+		}
+		return h
+	case v1alpha1.OutcomeHeld:
+		h := fmt.Sprintf("%s: %s regressed and was NOT rolled back", who, to)
+		if n := len(st.Reasons); n > 0 {
+			h += " (" + st.Reasons[n-1].Code + ")"
+		}
+		return h
+	case v1alpha1.OutcomeSuperseded:
+		return fmt.Sprintf("%s: %s was superseded by a newer rollout", who, to)
+	case v1alpha1.OutcomeAbandoned:
+		return fmt.Sprintf("%s: no longer watching %s", who, to)
+	case v1alpha1.OutcomeInconclusive:
+		return fmt.Sprintf("%s: %s could not be judged", who, to)
+	}
+	return who + ": watching " + to
+}
+
+// long is a revision with what is in it: "rev 7 (web-5d9f, app:v2)".
+func long(r v1alpha1.Revision) string {
+	s := rev(r)
+	if r.Name == "" {
+		return s
+	}
+	s += " (" + r.Name
+	for _, i := range r.Images {
+		s += ", " + i
+	}
+	return s + ")"
+}

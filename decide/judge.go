@@ -1,0 +1,38 @@
+package decide
+
+// Input is everything the judge may know of a bake.
+type Input struct {
+	To      string     // the candidate in sentences, e.g. "rev 7"
+	From    string     // the baseline in sentences; empty when there is no earlier revision
+	Signals []Evidence // in a fixed order; reasons keep it
+}
+
+// Judge says what the evidence amounts to. One regressed signal is enough for Regressed. Healthy needs at least one
+// signal that was judged and found within its threshold, and none that could have spoken and did not; a signal that has
+// no series on either side does not belong to this workload and does not count. All else is Undecided.
+func Judge(in Input) Verdict {
+	names := sides{to: in.To, from: in.From}
+	var regressed, undecided, absent, healthy []Reason
+	for _, e := range in.Signals {
+		result, reason := e.threshold(names)
+		switch {
+		case result == Regressed:
+			regressed = append(regressed, reason)
+		case result == Healthy:
+			healthy = append(healthy, reason)
+		case reason.Code == CodeNoSeries:
+			absent = append(absent, reason)
+		default:
+			undecided = append(undecided, reason)
+		}
+	}
+	switch {
+	case len(regressed) > 0:
+		return Verdict{Result: Regressed, Reasons: append(regressed, undecided...)}
+	case len(undecided) > 0:
+		return Verdict{Result: Undecided, Reasons: append(append(undecided, absent...), healthy...)}
+	case len(healthy) > 0:
+		return Verdict{Result: Healthy, Reasons: append(healthy, absent...)}
+	}
+	return Verdict{Result: Undecided, Reasons: absent}
+}

@@ -1,0 +1,105 @@
+package decide
+
+import (
+	"math"
+	"strconv"
+	"strings"
+
+	"github.com/bakewatch/bakewatch/signals"
+)
+
+// sides name the candidate and the baseline in sentences: "rev 7" and "rev 6".
+type sides struct {
+	to, from string // from is empty for a first revision
+}
+
+func (s sides) fromOr(other string) string {
+	if s.from == "" {
+		return other
+	}
+	return s.from
+}
+
+// compare is the sentence that holds the candidate's counts against the baseline's.
+func (s sides) compare(e Evidence, l look) string {
+	var b strings.Builder
+	b.WriteString(e.Signal + ": " + percent(l.candidate.Rate()) + " of " + number(l.candidate.Requests) + " requests failed on " + s.to + podCount(e.Ticks))
+	if s.from == "" {
+		b.WriteString("; the ceiling is " + percent(e.Threshold.Max) + ", and there is no earlier revision to compare with")
+		return b.String()
+	}
+	b.WriteString(" against " + percent(l.baseline.Rate()) + " of " + number(l.baseline.Requests) + " on " + s.from)
+	if base := l.baseline.Rate(); base > 0 && l.candidate.Rate() >= 1.5*base {
+		b.WriteString("; " + times(l.candidate.Rate()/base) + " worse")
+	}
+	return b.String()
+}
+
+func (e Evidence) reason(code string, l look, sentence string) Reason {
+	return Reason{Code: code, Signal: e.Signal, Sentence: sentence, Numbers: Numbers{Candidate: l.candidate, Baseline: l.baseline}}
+}
+
+// why says in a clause why a side is missing.
+func why(s signals.Side) string {
+	switch {
+	case s.Detail != "":
+		return s.Detail
+	case s.Missing != signals.Present:
+		return string(s.Missing)
+	}
+	return "it served no requests"
+}
+
+// podCount is " (2 pods)" for the newest tick that tells pods apart.
+func podCount(rs []signals.Reading) string {
+	for i := len(rs) - 1; i >= 0; i-- {
+		switch n := len(rs[i].Candidate.Pods); {
+		case n == 1:
+			return " (1 pod)"
+		case n > 1:
+			return " (" + strconv.Itoa(n) + " pods)"
+		}
+	}
+	return ""
+}
+
+// percent prints a share with the digits that matter: 8.1%, 0.3%, 0.04%, 100%.
+func percent(share float64) string {
+	p := share * 100
+	switch {
+	case p == 0:
+		return "0%"
+	case p < 0.01:
+		return "under 0.01%"
+	case p < 0.1:
+		return trim(strconv.FormatFloat(p, 'f', 2, 64)) + "%"
+	}
+	return trim(strconv.FormatFloat(p, 'f', 1, 64)) + "%"
+}
+
+func times(x float64) string {
+	if x < 10 {
+		return trim(strconv.FormatFloat(x, 'f', 1, 64)) + "x"
+	}
+	return number(x) + "x"
+}
+
+func trim(s string) string {
+	return strings.TrimSuffix(s, ".0")
+}
+
+func ticks(n int) string {
+	if n == 1 {
+		return "1 tick"
+	}
+	return strconv.Itoa(n) + " ticks"
+}
+
+// number prints a count with commas between thousands: 1,240.
+func number(x float64) string {
+	s := strconv.FormatFloat(math.Round(x), 'f', 0, 64)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}

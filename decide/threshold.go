@@ -1,0 +1,199 @@
+package decide
+
+import (
+	"math"
+
+	"github.com/bakewatch/bakewatch/signals"
+)
+
+// Codes of the reasons the threshold layer and its limits of sight give.
+const (
+	CodeThreshold      = "threshold"        // over the threshold for enough ticks in a row
+	CodeSuspicion      = "suspicion"        // over the threshold, but not for enough ticks yet
+	CodeWithin         = "within-threshold" // judged, and within the threshold
+	CodeTooFewRequests = "too-few-requests" // the candidate served fewer requests than may be judged
+	CodeNoBaseline     = "no-baseline"      // nothing to compare the candidate with
+	CodeSilent         = "silent"           // the candidate says nothing, where the baseline spoke
+	CodeNoSeries       = "no-series"        // the source has nothing on either side
+	CodeBlind          = "blind"            // the source could not be read
+)
+
+// Evidence is all that was read of one signal for one bake.
+type Evidence struct {
+	Signal    string
+	Threshold Threshold
+	// History is the baseline's side before the rollout, over one window.
+	History signals.Side
+	// Ticks are the Readings since the first new pod was ready, oldest first, one a tick.
+	Ticks []signals.Reading
+}
+
+// zThin is the one-sided 95% point of the normal distribution, for the benefit of the doubt given to a thin baseline.
+const zThin = 1.6448536269514722
+
+// upperRate is the upper end of Wilson's one-sided 95% interval for the error rate behind the counts: what the rate may
+// well be, given how few requests were seen. No requests at all give 1, so that nothing can be worse than an unknown.
+//
+// Source: E. B. Wilson, "Probable inference, the law of succession, and statistical inference", JASA 22 (1927).
+func upperRate(c signals.Counts) float64 {
+	n := c.Requests
+	if n <= 0 {
+		return 1
+	}
+	p := math.Min(c.Errors/n, 1)
+	z2 := zThin * zThin
+	centre := p + z2/(2*n)
+	spread := zThin * math.Sqrt(p*(1-p)/n+z2/(4*n*n))
+	return math.Min((centre+spread)/(1+z2/n), 1)
+}
+
+// over reports whether the candidate's counts are over the threshold, compared with the baseline's. The baseline is
+// given the benefit of the doubt: its rate is taken at its upper limit. compared is false for a first revision, which
+// has only the ceiling to keep.
+func (t Threshold) over(candidate, baseline signals.Counts, compared bool) bool {
+	rate := candidate.Rate()
+	if !compared {
+		return rate > t.Max
+	}
+	base := upperRate(baseline)
+	if rate < base+t.Floor || rate == 0 {
+		return false // too small an increase to matter
+	}
+	crossed := rate > t.Max && baseline.Rate() <= t.Max
+	return crossed || rate > t.Increase*base
+}
+
+// look is what the threshold is held against at one tick: the newest counts that are enough to be judged.
+type look struct {
+	candidate, baseline signals.Counts
+	enough              bool // the candidate served at least MinRequests
+	known               bool // something is known of the baseline
+}
+
+// lookBack collects counts from tick i backwards until the candidate has served enough requests, so that a busy service
+// is judged by its last tick and a quiet one by as many as it takes. Old pods that served in those same ticks are the
+// baseline; where they served too little, their past is added.
+func (e Evidence) lookBack(i int) look {
+	var l look
+	for ; i >= 0; i-- {
+		if r := e.Ticks[i]; r.Candidate.Spoke() {
+			l.candidate = l.candidate.Add(r.Candidate.Counts)
+			if r.Baseline.Spoke() {
+				l.baseline = l.baseline.Add(r.Baseline.Counts)
+			}
+		}
+		if l.candidate.Requests >= e.Threshold.MinRequests {
+			l.enough = true
+			break
+		}
+	}
+	if l.baseline.Requests < e.Threshold.MinRequests && e.History.Spoke() {
+		l.baseline = l.baseline.Add(e.History.Counts)
+	}
+	l.known = l.baseline.Requests > 0
+	return l
+}
+
+// run counts how many of the newest ticks in a row are over the threshold. A tick in which the candidate served nothing
+// neither adds to the run nor ends it. It stops counting at Threshold.Ticks.
+func (e Evidence) run(compared bool) int {
+	n := 0
+	for i := len(e.Ticks) - 1; i >= 0 && n < e.Threshold.Ticks; i-- {
+		if c := e.Ticks[i].Candidate; !c.Spoke() || c.Requests == 0 {
+			continue
+		}
+		l := e.lookBack(i)
+		if !l.enough || (compared && !l.known) || !e.Threshold.over(l.candidate, l.baseline, compared) {
+			break
+		}
+		n++
+	}
+	return n
+}
+
+// threshold judges one signal by its threshold.
+func (e Evidence) threshold(names sides) (Result, Reason) {
+	compared := names.from != ""
+	if run := e.run(compared); run > 0 {
+		l := e.lookBack(e.newest())
+		if run >= e.Threshold.Ticks {
+			return Regressed, e.reason(CodeThreshold, l, names.compare(e, l))
+		}
+		return Undecided, e.reason(CodeSuspicion, l, names.compare(e, l)+"; over the threshold for "+ticks(run)+", "+ticks(e.Threshold.Ticks)+" needed")
+	}
+
+	total := e.total()
+	all := look{candidate: total.candidate, baseline: total.baseline}
+	switch {
+	case total.spoke*2 < len(e.Ticks) || len(e.Ticks) == 0:
+		code, clause := e.blindness(total)
+		return Undecided, e.reason(code, all, e.Signal+": "+clause)
+	case total.candidate.Requests == 0 && (total.baseline.Requests > 0 || e.History.Requests > 0):
+		return Undecided, e.reason(CodeSilent, all, e.Signal+": "+names.to+" served no request, while "+names.fromOr("the version before")+" did")
+	case total.candidate.Requests < e.Threshold.MinRequests:
+		return Undecided, e.reason(CodeTooFewRequests, all, e.Signal+": "+number(total.candidate.Requests)+" requests on "+names.to+
+			", fewer than the "+number(e.Threshold.MinRequests)+" needed to judge")
+	}
+	l := e.lookBack(len(e.Ticks) - 1)
+	if compared && !l.known {
+		return Undecided, e.reason(CodeNoBaseline, l, e.Signal+": "+percent(l.candidate.Rate())+" of "+number(l.candidate.Requests)+
+			" requests failed on "+names.to+"; nothing is known of "+names.from+" ("+why(e.History)+")")
+	}
+	// Healthy is said of the whole bake, so the sentence counts all of it.
+	if e.History.Spoke() {
+		all.baseline = all.baseline.Add(e.History.Counts)
+	}
+	return Healthy, e.reason(CodeWithin, all, names.compare(e, all))
+}
+
+// newest is the index of the newest tick in which the candidate served something.
+func (e Evidence) newest() int {
+	for i := len(e.Ticks) - 1; i > 0; i-- {
+		if c := e.Ticks[i].Candidate; c.Spoke() && c.Requests > 0 {
+			return i
+		}
+	}
+	return 0
+}
+
+// totals are the counts over all ticks, and in how many of them the candidate spoke.
+type totals struct {
+	candidate, baseline signals.Counts
+	spoke               int
+}
+
+func (e Evidence) total() totals {
+	var t totals
+	for _, r := range e.Ticks {
+		if r.Candidate.Spoke() {
+			t.candidate = t.candidate.Add(r.Candidate.Counts)
+			t.spoke++
+		}
+		if r.Baseline.Spoke() {
+			t.baseline = t.baseline.Add(r.Baseline.Counts)
+		}
+	}
+	return t
+}
+
+// blindness says why the candidate could not be read in most ticks.
+func (e Evidence) blindness(t totals) (code, clause string) {
+	if len(e.Ticks) == 0 {
+		return CodeBlind, "nothing read yet"
+	}
+	missing := map[signals.Missing]int{}
+	var newest signals.Side
+	for _, r := range e.Ticks {
+		if !r.Candidate.Spoke() {
+			missing[r.Candidate.Missing]++
+			newest = r.Candidate
+		}
+	}
+	if missing[signals.NoSeries] == len(e.Ticks) {
+		if t.baseline.Requests > 0 || e.History.Requests > 0 {
+			return CodeSilent, "the new pods have no series, while the old ones did"
+		}
+		return CodeNoSeries, "no series for this workload"
+	}
+	return CodeBlind, "could not be read in " + number(float64(len(e.Ticks)-t.spoke)) + " of " + ticks(len(e.Ticks)) + " (" + why(newest) + ")"
+}
