@@ -25,8 +25,13 @@ type decoder struct {
 	errs  Errors
 }
 
-func (d *decoder) errorf(n *yaml.Node, path, format string, args ...any) {
-	d.errs = append(d.errs, Error{Line: n.Line, Path: path, Message: fmt.Sprintf(format, args...)})
+func (d *decoder) errorf(line int, path, format string, args ...any) {
+	d.errs = append(d.errs, Error{Line: line, Path: path, Message: fmt.Sprintf(format, args...)})
+}
+
+// misfit reports the value at path, where its key stands: a value that is missing or spans lines stands elsewhere.
+func (d *decoder) misfit(path, format string, args ...any) {
+	d.errorf(d.line(path), path, format, args...)
 }
 
 // line is where path stands, or the nearest thing around it.
@@ -47,13 +52,13 @@ func (d *decoder) decode(n *yaml.Node, path string, into any) {
 func (d *decoder) value(n *yaml.Node, path string, v reflect.Value) {
 	switch {
 	case n.Kind == yaml.AliasNode || n.Anchor != "":
-		d.errorf(n, path, "YAML anchors and aliases are not read; write the value out")
+		d.misfit(path, "YAML anchors and aliases are not read; write the value out")
 		return
 	case n.Style&yaml.TaggedStyle != 0:
-		d.errorf(n, path, "YAML tags such as %s are not read; remove it", quote(n.Tag))
+		d.misfit(path, "YAML tags such as %s are not read; remove it", quote(n.Tag))
 		return
 	case n.Tag == "!!null":
-		d.errorf(n, path, "has no value; write one, or remove the key")
+		d.misfit(path, "has no value; write one, or remove the key")
 		return
 	}
 	if v.Kind() == reflect.Pointer {
@@ -64,9 +69,9 @@ func (d *decoder) value(n *yaml.Node, path string, v reflect.Value) {
 	}
 	if want, ok := scalar(v); ok {
 		if n.Kind != yaml.ScalarNode {
-			d.errorf(n, path, "must be %s, not %s", want, kind(n))
+			d.misfit(path, "must be %s, not %s", want, kind(n))
 		} else if err := setScalar(v, n.Value, n.Tag); err != nil {
-			d.errorf(n, path, "%v", err)
+			d.misfit(path, "%v", err)
 		}
 		return
 	}
@@ -75,7 +80,7 @@ func (d *decoder) value(n *yaml.Node, path string, v reflect.Value) {
 		d.structure(n, path, v)
 	case reflect.Map:
 		if n.Kind != yaml.MappingNode {
-			d.errorf(n, path, "must be a map, not %s", kind(n))
+			d.misfit(path, "must be a map, not %s", kind(n))
 			return
 		}
 		m := reflect.MakeMap(v.Type())
@@ -87,7 +92,7 @@ func (d *decoder) value(n *yaml.Node, path string, v reflect.Value) {
 		v.Set(m)
 	case reflect.Slice:
 		if n.Kind != yaml.SequenceNode {
-			d.errorf(n, path, "must be a list, not %s", kind(n))
+			d.misfit(path, "must be a list, not %s", kind(n))
 			return
 		}
 		s := reflect.MakeSlice(v.Type(), len(n.Content), len(n.Content))
@@ -104,7 +109,7 @@ func (d *decoder) value(n *yaml.Node, path string, v reflect.Value) {
 
 func (d *decoder) structure(n *yaml.Node, path string, v reflect.Value) {
 	if n.Kind != yaml.MappingNode {
-		d.errorf(n, path, "must be a map with %s, not %s", strings.Join(keys(v.Type()), ", "), kind(n))
+		d.misfit(path, "must be a map with %s, not %s", strings.Join(keys(v.Type()), ", "), kind(n))
 		return
 	}
 	fields := fields(v.Type())
@@ -116,11 +121,11 @@ func (d *decoder) structure(n *yaml.Node, path string, v reflect.Value) {
 		known := keys(v.Type())
 		switch near := nearest(key, known); {
 		case notYet[path] == key:
-			d.errorf(k, join(path, key), "not supported yet by this version; remove it (known: %s)", strings.Join(known, ", "))
+			d.errorf(k.Line, join(path, key), "not supported yet by this version; remove it (known: %s)", strings.Join(known, ", "))
 		case near != "":
-			d.errorf(k, join(path, key), "unknown key; did you mean %q? (known: %s)", near, strings.Join(known, ", "))
+			d.errorf(k.Line, join(path, key), "unknown key; did you mean %q? (known: %s)", near, strings.Join(known, ", "))
 		default:
-			d.errorf(k, join(path, key), "unknown key (known: %s)", strings.Join(known, ", "))
+			d.errorf(k.Line, join(path, key), "unknown key (known: %s)", strings.Join(known, ", "))
 		}
 	})
 }
@@ -131,12 +136,12 @@ func (d *decoder) entries(n *yaml.Node, path string, f func(key string, k, v *ya
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		k, v := n.Content[i], n.Content[i+1]
 		if k.Kind != yaml.ScalarNode || k.Anchor != "" || k.Style&yaml.TaggedStyle != 0 {
-			d.errorf(k, path, "a key must be plain text, not %s", kind(k))
+			d.errorf(k.Line, path, "a key must be plain text, not %s", kind(k))
 			continue
 		}
 		at := join(path, k.Value)
 		if line, ok := first[k.Value]; ok {
-			d.errorf(k, at, "is there twice, first in line %d; remove one", line)
+			d.errorf(k.Line, at, "is there twice, first in line %d; remove one", line)
 			continue
 		}
 		first[k.Value] = k.Line

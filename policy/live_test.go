@@ -105,16 +105,23 @@ func TestWatchFile(t *testing.T) {
 	}
 	synctest.Test(t, func(t *testing.T) {
 		var l Live
+		var mu sync.Mutex
 		var reports []string
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		go func() {
-			done <- WatchFile(ctx, path, 2*time.Second, &l, func(err error) { reports = append(reports, err.Error()) })
+			done <- WatchFile(ctx, path, 2*time.Second, &l, func(err error) {
+				mu.Lock()
+				defer mu.Unlock()
+				reports = append(reports, err.Error())
+			})
 		}()
 		expect := func(what string, history int, contains ...string) {
 			t.Helper()
 			time.Sleep(5 * time.Second)
 			synctest.Wait()
+			mu.Lock()
+			defer mu.Unlock()
 			if got := l.Current(); (got == nil) != (history == 0) || got != nil && got.History != history {
 				t.Errorf("%s: the current one is %+v", what, got)
 			}

@@ -85,13 +85,13 @@ func document(data []byte) (*yaml.Node, *Error) {
 		return nil, syntaxError(data, err)
 	case len(docs) > 1:
 		return nil, &Error{Line: docs[1].Line, Message: "only one YAML document is read; remove what follows the ---"}
-	case len(docs) == 0 || docs[0].Kind == yaml.ScalarNode && docs[0].Tag == "!!null" && docs[0].Anchor == "":
+	case len(docs) == 0 || docs[0].Content[0].Tag == "!!null" && docs[0].Content[0].Anchor == "":
 		return nil, &Error{Line: 1, Message: "is empty; it needs at least sources.prometheus.url, the address of Prometheus"}
 	}
-	return docs[0], nil
+	return docs[0].Content[0], nil
 }
 
-// load parses data into the roots of its first two documents.
+// load parses data into its first two documents.
 func load(data []byte) (docs []*yaml.Node, err error) {
 	// A bad edit must never stop the guard, so a parser that panics on it counts as one that refuses it.
 	defer func() {
@@ -107,7 +107,7 @@ func load(data []byte) (docs []*yaml.Node, err error) {
 		} else if err != nil {
 			return nil, err
 		}
-		docs = append(docs, doc.Content[0])
+		docs = append(docs, &doc)
 	}
 	return docs, nil
 }
