@@ -60,6 +60,12 @@ func (m *mailbox) all() []string {
 	return append([]string(nil), m.got...)
 }
 
+func (m *mailbox) attempts() []time.Duration {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return append([]time.Duration(nil), m.tries...)
+}
+
 // board is a mailbox that converges.
 type board struct{ *mailbox }
 
@@ -212,20 +218,20 @@ func TestRetriesBackOffAndAreGivenUp(t *testing.T) {
 		o.Tell(story("a", Started))
 		time.Sleep(2 * time.Hour)
 		synctest.Wait()
-		for i := 1; i < len(dead.tries); i++ {
-			delay, want := dead.tries[i]-dead.tries[i-1], min(time.Second<<(i-1), lastDelay)
+		for i := 1; i < len(dead.attempts()); i++ {
+			delay, want := dead.attempts()[i]-dead.attempts()[i-1], min(time.Second<<(i-1), lastDelay)
 			if delay < want*3/4 || delay > min(want*5/4, lastDelay) {
 				t.Errorf("delay %d is %v, want about %v", i, delay, want)
 			}
 		}
-		if n := len(dead.tries); n < 18 || n > 26 {
+		if n := len(dead.attempts()); n < 18 || n > 26 {
 			t.Errorf("%d tries", n)
 		}
 		got := o.all()
-		if len(got) != 1 || got[0].Err == nil || o.count(t, "dead", "given_up") != 1 || o.count(t, "dead", "failed") != len(dead.tries) {
+		if len(got) != 1 || got[0].Err == nil || o.count(t, "dead", "given_up") != 1 || o.count(t, "dead", "failed") != len(dead.attempts()) {
 			t.Errorf("want one story given up, loudly: %+v", got)
 		}
-		if after := dead.tries[len(dead.tries)-1]; after < keepTrying || after > keepTrying+lastDelay {
+		if after := dead.attempts()[len(dead.attempts())-1]; after < keepTrying || after > keepTrying+lastDelay {
 			t.Errorf("given up after %v", after)
 		}
 		if o.logs.FilterLevelExact(zap.ErrorLevel).Len() != 1 {
@@ -408,8 +414,8 @@ func TestRetryAfterIsHeededForTheWholeReceiver(t *testing.T) {
 		o.Tell(story("b", Started))
 		time.Sleep(89 * time.Second)
 		synctest.Wait()
-		if len(limited.tries) != 1 {
-			t.Errorf("%d calls within 90 s, want 1", len(limited.tries))
+		if len(limited.attempts()) != 1 {
+			t.Errorf("%d calls within 90 s, want 1", len(limited.attempts()))
 		}
 		asked.Store(int64(300 * time.Hour)) // nobody means that
 		time.Sleep(2 * time.Second)
@@ -443,14 +449,14 @@ func TestReloadingReceivers(t *testing.T) {
 		if got := o.logs.FilterMessageSnippet("same name").Len(); got != 1 {
 			t.Error("the second receiver of a name is not reported")
 		}
-		tries := len(goes.tries)
+		tries := len(goes.attempts())
 		o.Tell(story("b", Started))
 		time.Sleep(10 * time.Minute)
 		synctest.Wait()
 		if diff := cmp.Diff([]string{"b/started"}, comes.all()); diff != "" {
 			t.Error(diff)
 		}
-		if len(goes.tries) != tries {
+		if len(goes.attempts()) != tries {
 			t.Error("a receiver that went is still called")
 		}
 		if got := o.metric(t, "bakewatch_announce_pending", "goes"); got != -1 {
@@ -505,8 +511,8 @@ func TestStoppingDrainsForAGrace(t *testing.T) {
 		if got, least := len(steady.all()), callers*int(grace/time.Second-1); got < least || got > least+2*callers {
 			t.Errorf("%d delivered within the grace", got)
 		}
-		if len(dead.tries) != 100 {
-			t.Errorf("%d tries of the dead one, want one for each story", len(dead.tries))
+		if len(dead.attempts()) != 100 {
+			t.Errorf("%d tries of the dead one, want one for each story", len(dead.attempts()))
 		}
 		if got := o.logs.FilterMessageSnippet("not delivered").Len(); got != 2 {
 			t.Errorf("%d lines about what was not delivered, want 2", got)
