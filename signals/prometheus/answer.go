@@ -1,0 +1,86 @@
+package prometheus
+
+import (
+	"cmp"
+	"slices"
+	"sort"
+	"strings"
+
+	"github.com/prometheus/common/model"
+)
+
+// maxCount is the largest value a counter can hold and still count in ones. What is larger is no count of requests.
+const maxCount = 1 << 53
+
+// series is one counter with the samples that were scraped of it.
+type series struct {
+	pod    string // label pod; "" when it has none
+	target string // what was scraped: the same for all series of one process
+	at     []int64
+	value  []float64 // at[i] is the scrape's time in milliseconds of value[i]; ascending
+	bad    []int64   // times of samples that are no count: NaN, infinite, negative; nil as a rule
+}
+
+// answer is what a query returned, cut down to what counting needs. It is shared by all who asked and never changed.
+type answer struct {
+	series []series // sorted by pod
+	size   int      // bytes of memory, about
+}
+
+// decode keeps of a matrix what counting needs. Whatever the matrix holds, the samples are in order of time, one for a
+// time, and are counts.
+func decode(matrix model.Matrix) *answer {
+	a := &answer{series: make([]series, 0, len(matrix))}
+	for _, stream := range matrix {
+		if stream == nil {
+			continue
+		}
+		s := series{pod: string(stream.Metric["pod"]), target: targetOf(stream.Metric)}
+		s.at = make([]int64, 0, len(stream.Values))
+		s.value = make([]float64, 0, len(stream.Values))
+		samples := stream.Values
+		byTime := func(x, y model.SamplePair) int { return cmp.Compare(x.Timestamp, y.Timestamp) }
+		if !slices.IsSortedFunc(samples, byTime) {
+			samples = slices.Clone(samples)
+			slices.SortStableFunc(samples, byTime)
+		}
+		for _, p := range samples {
+			at, v := int64(p.Timestamp), float64(p.Value)
+			if !(v >= 0 && v <= maxCount) {
+				s.bad = append(s.bad, at)
+				continue
+			}
+			if n := len(s.at); n > 0 && s.at[n-1] == at {
+				s.value[n-1] = v
+				continue
+			}
+			s.at, s.value = append(s.at, at), append(s.value, v)
+		}
+		for _, h := range stream.Histograms { // a histogram is not a counter
+			s.bad = append(s.bad, int64(h.Timestamp))
+		}
+		slices.Sort(s.bad)
+		a.series = append(a.series, s)
+		a.size += 128 + len(s.pod) + len(s.target) + 16*cap(s.at) + 8*cap(s.bad)
+	}
+	slices.SortStableFunc(a.series, func(x, y series) int { return cmp.Compare(x.pod, y.pod) })
+	return a
+}
+
+// targetOf names the scraped process a series is of. The pod alone would not do: a pod may be scraped at two ports, or
+// by two jobs, each at its own times, and the later of them is not new because it comes later.
+func targetOf(m model.Metric) string {
+	return string(m["pod"]) + "\xff" + string(m["job"]) + "\xff" + string(m["instance"])
+}
+
+// ofPods gives the series whose pod's name begins with the prefix.
+func (a *answer) ofPods(prefix string) []series {
+	from := sort.Search(len(a.series), func(i int) bool { return a.series[i].pod >= prefix })
+	rest := a.series[from:]
+	return rest[:sort.Search(len(rest), func(i int) bool { return !strings.HasPrefix(rest[i].pod, prefix) })]
+}
+
+// podless reports whether there are series, and none with a pod label.
+func (a *answer) podless() bool {
+	return len(a.series) > 0 && a.series[len(a.series)-1].pod == ""
+}

@@ -1,0 +1,217 @@
+package prometheus
+
+import (
+	"cmp"
+	"math"
+	"slices"
+	"sort"
+
+	"github.com/bakewatch/bakewatch/signals"
+)
+
+// How a window is counted. Everything that is said about a window (from, to] follows from the samples in (since, to]
+// alone, since being one lookback before from. So it makes no difference whether a window is counted by itself at its
+// tick or among many after a restart, nor how much more an answer holds.
+
+// span is one window in milliseconds, open at from, closed at to, with where the samples looked at begin.
+type span struct {
+	since, from, to int64
+}
+
+// growth is what a counter counted over its values, the first being where it starts. A counter that drops began anew
+// at zero.
+func growth(values []float64) float64 {
+	var sum float64
+	for i := 1; i < len(values); i++ {
+		if step := values[i] - values[i-1]; step >= 0 {
+			sum += step
+		} else {
+			sum += values[i]
+		}
+	}
+	return sum
+}
+
+// track is a series in its place: which pod of the side, and which scraped target of it.
+type track struct {
+	*series
+	pod, target int
+}
+
+// group is the series of one side, of both counters.
+type group struct {
+	pods     []string // sorted
+	targets  int
+	requests []track
+	errors   []track
+}
+
+// newGroup gathers the series whose pod belongs. With whole set, all series belong, to one unnamed pod.
+func newGroup(requests, errs []series, whole bool, belongs func(pod string) bool) *group {
+	g := &group{}
+	pods, targets := map[string]int{}, map[string]int{}
+	number := func(of map[string]int, key string) int {
+		n, ok := of[key]
+		if !ok {
+			n = len(of)
+			of[key] = n
+		}
+		return n
+	}
+	gather := func(from []series) []track {
+		tracks := make([]track, 0, len(from))
+		for i := range from {
+			s := &from[i]
+			if !belongs(s.pod) {
+				continue
+			}
+			pod := s.pod
+			if whole {
+				pod = ""
+			}
+			if _, ok := pods[pod]; !ok {
+				g.pods = append(g.pods, pod)
+			}
+			tracks = append(tracks, track{series: s, pod: number(pods, pod), target: number(targets, s.target)})
+		}
+		return tracks
+	}
+	g.requests, g.errors = gather(requests), gather(errs)
+	g.targets = len(targets)
+	return g
+}
+
+// tally is what a group's samples say about one window.
+type tally struct {
+	pods    []signals.Counts // by the group's pod numbers
+	seen    []bool           // pods that have samples of the requests counter
+	heard   int              // how many of them
+	newest  int64            // time of the newest sample of the requests counter
+	spacing int64            // median time between samples of a target; 0 when no target has two
+
+	badRequests, badErrors bool // a counter has samples in view, and none of them is a count
+}
+
+// look is the part of a series that lies in a window's view: samples lo to hi, of which those before in were taken at
+// or before the window's beginning.
+type look struct{ lo, in, hi int }
+
+func (s *series) look(w span) look {
+	after := func(from int, t int64) int {
+		return from + sort.Search(len(s.at)-from, func(i int) bool { return s.at[from+i] > t })
+	}
+	lo := after(0, w.since)
+	in := after(lo, w.from)
+	return look{lo: lo, in: in, hi: after(in, w.to)}
+}
+
+func (l look) empty() bool { return l.lo == l.hi }
+
+// badIn reports whether the series has samples in view that are no count.
+func (s *series) badIn(w span) bool {
+	i := sort.Search(len(s.bad), func(i int) bool { return s.bad[i] > w.since })
+	return i < len(s.bad) && s.bad[i] <= w.to
+}
+
+// count tallies one window. fromZero says of a pod, by name, that what its counters stand at was counted in its own
+// life and in no earlier window; it is asked only when the group has no more than maxPods pods in view.
+func (g *group) count(w span, fromZero func(pod string) bool) tally {
+	t := tally{pods: make([]signals.Counts, len(g.pods)), seen: make([]bool, len(g.pods))}
+	requests, errs := make([]look, len(g.requests)), make([]look, len(g.errors))
+	first := make([]int64, g.targets) // the first sample in view of any series of the target
+	for i := range first {
+		first[i] = math.MaxInt64 // later than any sample
+	}
+
+	survey := func(tracks []track, looks []look) (good, bad bool) {
+		for i, tr := range tracks {
+			l := tr.look(w)
+			looks[i] = l
+			if l.empty() {
+				bad = bad || tr.badIn(w)
+				continue
+			}
+			good = true
+			first[tr.target] = min(first[tr.target], tr.at[l.lo])
+		}
+		return good, bad
+	}
+	good, bad := survey(g.requests, requests)
+	t.badRequests = bad && !good
+	good, bad = survey(g.errors, errs)
+	t.badErrors = bad && !good
+
+	for i, tr := range g.requests {
+		if l := requests[i]; !l.empty() {
+			t.newest = max(t.newest, tr.at[l.hi-1])
+			if !t.seen[tr.pod] {
+				t.seen[tr.pod] = true
+				t.heard++
+			}
+		}
+	}
+	t.spacing = g.spacing(requests)
+
+	whole := make([]bool, len(g.pods)) // the pods that count from zero
+	if fromZero != nil && t.heard <= maxPods {
+		for i, pod := range g.pods {
+			whole[i] = fromZero(pod)
+		}
+	}
+	grown := func(tr track, l look) float64 {
+		values := tr.value[l.lo:l.hi]
+		switch {
+		case l.empty():
+			return 0
+		case whole[tr.pod]: // the process began in this bake: it counted its first sample, too
+			return values[0] + growth(values)
+		case l.in > l.lo:
+			return growth(tr.value[l.in-1 : l.hi])
+		case first[tr.target] < tr.at[l.lo]:
+			// The process was there before and this counter was not: its first sample counts what has happened since.
+			// So it is with the first code="500".
+			return values[0] + growth(values)
+		}
+		return growth(values) // it may have stood there for long: count from its first sample on
+	}
+	for i, tr := range g.requests {
+		t.pods[tr.pod].Requests += grown(tr, requests[i])
+	}
+	for i, tr := range g.errors {
+		t.pods[tr.pod].Errors += grown(tr, errs[i])
+	}
+	for i := range t.pods {
+		// More failures than requests means that the two queries do not count the same thing; the share of failures is
+		// never more than all.
+		t.pods[i].Errors = min(t.pods[i].Errors, t.pods[i].Requests)
+	}
+	return t
+}
+
+// spacing is the median time between two samples. Of a target, the series that was scraped most often speaks: all of
+// them are scraped together.
+func (g *group) spacing(looks []look) int64 {
+	best := make([]int, g.targets)
+	for i := range best {
+		best[i] = -1
+	}
+	for i, tr := range g.requests {
+		if b := best[tr.target]; b < 0 || looks[i].hi-looks[i].lo > looks[b].hi-looks[b].lo {
+			best[tr.target] = i
+		}
+	}
+	var gaps []int64
+	for _, i := range best {
+		if i < 0 {
+			continue
+		}
+		for j := looks[i].lo + 1; j < looks[i].hi; j++ {
+			gaps = append(gaps, g.requests[i].at[j]-g.requests[i].at[j-1])
+		}
+	}
+	if len(gaps) == 0 {
+		return 0
+	}
+	slices.SortFunc(gaps, cmp.Compare[int64])
+	return gaps[len(gaps)/2]
+}

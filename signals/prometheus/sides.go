@@ -1,0 +1,124 @@
+package prometheus
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/bakewatch/bakewatch/signals"
+)
+
+// maxPods is how many pods of a side are told one by one. A side with more has only its total, and none of its pods
+// counts from zero: who asked could not tell us next time that it was counted.
+const maxPods = 1000
+
+// Lookback is how far before a window samples are looked at, for a window of the given length: two minutes, or four
+// windows. A target that is scraped less often than that is never counted.
+func Lookback(window time.Duration) time.Duration {
+	return max(2*time.Minute, 4*window)
+}
+
+// spans gives the windows between successive bounds.
+func spans(bounds []time.Time) []span {
+	windows := make([]span, len(bounds)-1)
+	for i := range windows {
+		from, to := bounds[i].UnixMilli(), bounds[i+1].UnixMilli()
+		back := Lookback(time.Duration(to-from) * time.Millisecond).Milliseconds()
+		windows[i] = span{since: from - back, from: from, to: to}
+	}
+	return windows
+}
+
+// tellSides counts what both answers hold into a candidate and a baseline for each window. seen holds the candidate's
+// pods that were counted before; the pods counted here are added to it.
+func tellSides(q signals.Question, windows []span, requests, errs *answer, seen map[string]bool) (candidates, baselines []signals.Side) {
+	candidates = make([]signals.Side, len(windows))
+	baselines = make([]signals.Side, len(windows))
+	if !q.ByPod {
+		all := func(string) bool { return true }
+		service := newGroup(requests.series, errs.series, true, all)
+		for i, w := range windows {
+			t := service.count(w, nil)
+			candidates[i] = service.side(w, t, t.spacing, "no series for "+bounded(q.Requests))
+			candidates[i].Pods = nil
+			baselines[i] = signals.Side{Missing: signals.NoSeries, Detail: "counted for the whole service; compared with its past"}
+		}
+		return candidates, baselines
+	}
+
+	candidate := newGroup(requests.ofPods(q.Candidate), errs.ofPods(q.Candidate), false, closer(q.Candidate, q.Baseline))
+	baseline := &group{}
+	nothing := "there are no old pods"
+	if q.Baseline != "" {
+		baseline = newGroup(requests.ofPods(q.Baseline), errs.ofPods(q.Baseline), false, closer(q.Baseline, q.Candidate))
+		nothing = noSeries(q.Baseline, q.Requests, requests)
+	}
+	fresh := func(pod string) bool { return !seen[pod] }
+	if !q.FromZero {
+		fresh = nil
+	}
+	for i, w := range windows {
+		c, b := candidate.count(w, fresh), baseline.count(w, nil)
+		// A side that was sampled only once does not tell how often it is scraped; the other side, of the same
+		// workload, does.
+		candidates[i] = candidate.side(w, c, firstKnown(c.spacing, b.spacing), noSeries(q.Candidate, q.Requests, requests))
+		baselines[i] = baseline.side(w, b, firstKnown(b.spacing, c.spacing), nothing)
+		for pod := range candidates[i].Pods {
+			seen[pod] = true
+		}
+	}
+	return candidates, baselines
+}
+
+// closer tells the pods of a prefix from those of the rival prefix: where both match, the longer does.
+func closer(prefix, rival string) func(pod string) bool {
+	return func(pod string) bool {
+		return rival == "" || len(prefix) > len(rival) || !strings.HasPrefix(pod, rival)
+	}
+}
+
+// side says what a tally amounts to: counts, or why there are none.
+func (g *group) side(w span, t tally, spacing int64, nothing string) signals.Side {
+	switch {
+	case t.badRequests:
+		return signals.Side{Missing: signals.NotNumber, Detail: "the requests counter is NaN, infinite, negative or a histogram"}
+	case t.badErrors:
+		return signals.Side{Missing: signals.NotNumber, Detail: "the errors counter is NaN, infinite, negative or a histogram"}
+	case t.heard == 0:
+		return signals.Side{Missing: signals.NoSeries, Detail: nothing}
+	}
+	// Late means that not even one sample lies in the window, so that no counts are dropped here: they are in the next
+	// window that is not late.
+	patience := max(spacing*5/2, w.to-w.from)
+	if age := w.to - t.newest; age > patience {
+		return signals.Side{Missing: signals.Late, Detail: fmt.Sprintf("newest sample is %ds old", age/1000)}
+	}
+	var side signals.Side
+	if t.heard <= maxPods {
+		side.Pods = make(map[string]signals.Counts, t.heard)
+	}
+	for i, c := range t.pods {
+		side.Counts = side.Add(c)
+		if t.seen[i] && side.Pods != nil {
+			side.Pods[g.pods[i]] = c
+		}
+	}
+	return side
+}
+
+func noSeries(prefix, query string, requests *answer) string {
+	switch {
+	case len(requests.series) == 0:
+		return "no series for " + bounded(query)
+	case requests.podless():
+		return "the series carry no pod label: " + bounded(query)
+	}
+	return fmt.Sprintf("no series for pods %s*", prefix)
+}
+
+func firstKnown(spacing, other int64) int64 {
+	if spacing == 0 {
+		return other
+	}
+	return spacing
+}

@@ -1,0 +1,361 @@
+// Package prometheus answers Questions from a Prometheus server, or from one that speaks its query API (Thanos, Mimir,
+// VictoriaMetrics, managed ones).
+//
+// Counters are read raw: an instant query for a range selector returns the scraped samples with the times of the
+// scrapes, so that nothing is interpolated, no first value is lost and no age is hidden, as increase() and rate() do.
+// The counting is done here.
+//
+// A sample belongs to the time its scrape began, and can be read only once the scrape is done and stored. A window
+// that is read before that misses the sample, and the next window begins after it: ask only for windows that ended a
+// little ago, longer than a scrape takes.
+package prometheus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"reflect"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/api"
+	v1 "github.com/prometheus/client_golang/api/prometheus/v1"
+	"github.com/prometheus/common/config"
+	"github.com/prometheus/common/model"
+	"go.uber.org/zap"
+	"golang.org/x/sync/singleflight"
+
+	"github.com/bakewatch/bakewatch/signals"
+)
+
+// Defaults of Options.
+const (
+	DefaultTimeout     = 10 * time.Second
+	DefaultMaxInFlight = 8
+	DefaultMaxBytes    = 64 << 20
+)
+
+const (
+	// maxReach bounds the samples of one request: a longer question is asked in parts.
+	maxReach = 40 * time.Minute
+	// shortestReach and its doubles are the reaches queries are sent with, so that questions that differ a little
+	// in length are the same request.
+	shortestReach = 150 * time.Second
+	// maxWindows bounds one question: a day of ticks of ten seconds and more.
+	maxWindows = 10_000
+)
+
+// Options say where the source is and how much may be asked of it. Zero values, but for the URL, mean the defaults.
+type Options struct {
+	URL         string                  // base address, e.g. http://prometheus-server.monitoring
+	HTTPClient  config.HTTPClientConfig // authorization, TLS, OAuth2, proxy, headers
+	Timeout     time.Duration           // time one query may take; as long again it may wait for its turn
+	MaxInFlight int                     // queries sent at the same time
+	MaxBytes    int64                   // size of one answer, in bytes
+	Metrics     *Metrics                // made once a process; nil: not measured
+	Log         *zap.Logger             // nil: silent
+}
+
+// Source is a Prometheus server, asked on behalf of many bakes. Use it from any number of goroutines. It is built anew
+// for a new configuration; Close the old one.
+type Source struct {
+	address string // without password, for messages
+	client  *http.Client
+	api     v1.API
+	timeout time.Duration
+	metrics *Metrics
+	log     *zap.Logger
+
+	memo  *memo
+	slots chan struct{}
+	ctx   context.Context // ends with Close
+	stop  context.CancelFunc
+
+	queries atomic.Int64
+	down    atomic.Bool // the last query found the source unavailable
+}
+
+// New builds a Source. It asks nothing of the server: see Check.
+func New(o Options) (*Source, error) {
+	if reflect.ValueOf(o.HTTPClient).IsZero() {
+		o.HTTPClient = config.DefaultHTTPClientConfig
+	}
+	if err := o.HTTPClient.Validate(); err != nil {
+		return nil, fmt.Errorf("prometheus: %w", err)
+	}
+	client, err := config.NewClientFromConfig(o.HTTPClient, "bakewatch")
+	if err != nil {
+		return nil, fmt.Errorf("prometheus: %w", err)
+	}
+	return newSource(o, client)
+}
+
+func newSource(o Options, client *http.Client) (*Source, error) {
+	u, err := url.Parse(o.URL)
+	if err != nil {
+		var parsing *url.Error
+		if errors.As(err, &parsing) { // its own text repeats the address, password and all
+			err = parsing.Err
+		}
+		return nil, fmt.Errorf("prometheus: the url is not an address: %w", err)
+	}
+	if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		return nil, fmt.Errorf("prometheus: the url %q is not an address like http://prometheus-server.monitoring:9090", u.Redacted())
+	}
+	if o.Timeout <= 0 {
+		o.Timeout = DefaultTimeout
+	}
+	if o.MaxInFlight <= 0 {
+		o.MaxInFlight = DefaultMaxInFlight
+	}
+	if o.MaxBytes <= 0 {
+		o.MaxBytes = DefaultMaxBytes
+	}
+	if o.Metrics == nil {
+		if o.Metrics, err = NewMetrics(nil); err != nil {
+			return nil, err
+		}
+	}
+	if o.Log == nil {
+		o.Log = zap.NewNop()
+	}
+	client.Transport = &limiter{next: client.Transport, max: o.MaxBytes}
+	asker, err := api.NewClient(api.Config{Address: o.URL, Client: client})
+	if err != nil {
+		return nil, fmt.Errorf("prometheus: %w", err)
+	}
+	s := &Source{
+		address: u.Redacted(),
+		client:  client,
+		api:     v1.NewAPI(asker),
+		timeout: o.Timeout,
+		metrics: o.Metrics,
+		log:     o.Log,
+		memo:    newMemo(),
+		slots:   make(chan struct{}, o.MaxInFlight),
+	}
+	s.ctx, s.stop = context.WithCancel(context.Background())
+	return s, nil
+}
+
+// Close ends what is under way and releases connections and memory. Questions asked later find the source unavailable.
+func (s *Source) Close() {
+	s.stop()
+	s.memo.close()
+	s.client.CloseIdleConnections()
+}
+
+// Queries is how many queries were sent to the server so far, those of Check included.
+func (s *Source) Queries() int64 { return s.queries.Load() }
+
+// Read answers a question with one Reading for each window between its bounds. That the source cannot be read, or not
+// in full, is said by the Readings; an error means that the question itself cannot be asked. Nothing is asked twice:
+// the next tick is the retry.
+//
+// All questions that come to the same query text, are about the same last bound and reach back about as far share one
+// request.
+func (s *Source) Read(ctx context.Context, q signals.Question) ([]signals.Reading, error) {
+	q, err := prepare(q)
+	if err != nil {
+		return nil, fmt.Errorf("prometheus: signal %s: %w", q.Signal, err)
+	}
+	readings := make([]signals.Reading, 0, len(q.Bounds)-1)
+	seen := make(map[string]bool, len(q.Seen))
+	for pod, was := range q.Seen {
+		seen[pod] = was
+	}
+	var failure error
+	windows := spans(q.Bounds)
+	for len(windows) > 0 {
+		n := portion(windows)
+		part := windows[:n]
+		windows = windows[n:]
+		var requests, errs *answer
+		if failure == nil { // what failed for one part is not tried for the others: a question ends in good time
+			requests, errs, failure = s.askBoth(ctx, q, part)
+		}
+		var candidates, baselines []signals.Side
+		if failure == nil {
+			candidates, baselines = tellSides(q, part, requests, errs, seen)
+		}
+		for i := range part {
+			at := len(readings)
+			r := signals.Reading{Window: signals.Window{From: q.Bounds[at], To: q.Bounds[at+1]}}
+			if failure != nil {
+				blind := signals.Side{Missing: signals.Failed, Detail: "prometheus: " + failure.Error()}
+				r.Candidate, r.Baseline = blind, blind
+			} else {
+				r.Candidate, r.Baseline = candidates[i], baselines[i]
+			}
+			readings = append(readings, r)
+		}
+	}
+	return readings, nil
+}
+
+// prepare checks a question and replaces the variables of its queries.
+func prepare(q signals.Question) (signals.Question, error) {
+	switch {
+	case len(q.Bounds) < 2:
+		return q, errors.New("a question needs two bounds or more")
+	case len(q.Bounds)-1 > maxWindows:
+		return q, fmt.Errorf("a question of %d windows is too long; at most %d", len(q.Bounds)-1, maxWindows)
+	case q.ByPod && q.Candidate == "":
+		return q, errors.New("a question by pod needs the prefix of the candidate's pods")
+	case q.ByPod && q.Candidate == q.Baseline:
+		return q, fmt.Errorf("candidate and baseline have the same pods (%s*)", q.Candidate)
+	}
+	for i := 1; i < len(q.Bounds); i++ {
+		if q.Bounds[i].UnixMilli() <= q.Bounds[i-1].UnixMilli() {
+			return q, fmt.Errorf("bounds are not ascending: %s, %s", q.Bounds[i-1], q.Bounds[i])
+		}
+	}
+	for _, query := range []*string{&q.Errors, &q.Requests} {
+		text := strings.TrimSpace(*query)
+		if text == "" {
+			return q, errors.New("a question needs a query for errors and one for requests")
+		}
+		rendered, err := Render(text, q.Vars)
+		if err != nil {
+			return q, err
+		}
+		*query = rendered
+	}
+	return q, nil
+}
+
+// portion is how many of the windows are asked for in one request: at least one, and as many as maxReach holds.
+func portion(windows []span) int {
+	since := windows[0].since
+	for i, w := range windows {
+		since = min(since, w.since)
+		if i > 0 && w.to-since > maxReach.Milliseconds() {
+			return i
+		}
+	}
+	return len(windows)
+}
+
+// askBoth asks for both counters over the samples the windows look at. They are asked with the same time and reach.
+func (s *Source) askBoth(ctx context.Context, q signals.Question, windows []span) (requests, errs *answer, err error) {
+	at := windows[len(windows)-1].to
+	since := windows[0].since
+	for _, w := range windows {
+		since = min(since, w.since)
+	}
+	reach := shortestReach.Milliseconds()
+	for reach < at-since {
+		reach *= 2
+	}
+	first := s.ask(key{text: q.Errors, time: at, reach: reach})
+	second := s.ask(key{text: q.Requests, time: at, reach: reach})
+	if errs, err = s.await(ctx, first); err != nil {
+		return nil, nil, naming("errors", err)
+	}
+	if requests, err = s.await(ctx, second); err != nil {
+		return nil, nil, naming("requests", err)
+	}
+	return requests, errs, nil
+}
+
+// naming says which of the two queries failed, where it is the query's own fault.
+func naming(query string, err error) error {
+	var failure *queryError
+	if errors.As(err, &failure) && failure.class != unavailable {
+		return fmt.Errorf("%s: %w", query, err)
+	}
+	return err
+}
+
+func (s *Source) ask(k key) <-chan singleflight.Result {
+	return s.memo.ask(k, func() result { return s.fetch(k) })
+}
+
+func (s *Source) await(ctx context.Context, c <-chan singleflight.Result) (*answer, error) {
+	select {
+	case <-ctx.Done():
+		return nil, fmt.Errorf("gave up waiting: %w", ctx.Err())
+	case r := <-c:
+		got := r.Val.(result)
+		if got.err != nil {
+			return nil, got.err
+		}
+		return got.answer, nil
+	}
+}
+
+// fetch sends the query of a key. It belongs to all who wait for it, so that only time and Close end it.
+func (s *Source) fetch(k key) result {
+	// The selector stands on its own line: a comment at its end then ends before the range.
+	text := k.text + "\n[" + strconv.FormatInt(k.reach/1000, 10) + "s]"
+	value, err := s.query(s.ctx, text, time.UnixMilli(k.time))
+	if err != nil {
+		return result{err: err}
+	}
+	matrix, ok := value.(model.Matrix)
+	if !ok {
+		return result{err: failed(rejected, nil, "query rejected: it must select counters, without functions or operators")}
+	}
+	return result{answer: decode(matrix)}
+}
+
+// query sends one query when its turn comes, and measures how it went.
+func (s *Source) query(ctx context.Context, text string, at time.Time) (model.Value, *queryError) {
+	turn := time.NewTimer(s.timeout)
+	defer turn.Stop()
+	select {
+	case s.slots <- struct{}{}:
+		defer func() { <-s.slots }()
+	case <-turn.C:
+		return nil, failed(unavailable, nil, "no turn within %s: %d queries are under way", s.timeout, cap(s.slots))
+	case <-ctx.Done():
+		return nil, classify(ctx.Err(), 0, s.timeout)
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, classify(err, 0, s.timeout)
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.timeout)
+	defer cancel()
+	ctx, status := notingStatus(ctx)
+	s.queries.Add(1)
+	began := time.Now()
+	value, warnings, _, err := s.api.Query(ctx, text, at)
+	var failure *queryError
+	switch {
+	case err != nil:
+		failure = classify(err, *status, s.timeout)
+	case len(warnings) > 0:
+		// Thanos and its like answer in part when a store is away, and say so in a warning only.
+		failure = failed(unavailable, nil, "partial answer: %s", bounded(warnings[0]))
+	case value == nil:
+		failure = failed(unavailable, nil, "unreadable answer: it has no result")
+	}
+	s.observe(failure, time.Since(began))
+	return value, failure
+}
+
+// observe measures a query, and logs when the source goes away or comes back: the change, not each query.
+func (s *Source) observe(failure *queryError, took time.Duration) {
+	if s.ctx.Err() != nil { // closed: another Source, on the same metrics, may have taken its place
+		return
+	}
+	if failure == nil {
+		s.metrics.observe("", took.Seconds())
+	} else {
+		s.metrics.observe(failure.class, took.Seconds())
+	}
+	down := failure != nil && failure.class == unavailable
+	if s.down.Swap(down) == down {
+		return
+	}
+	if down {
+		s.log.Warn("prometheus is unavailable: signals read from it are missing until it answers",
+			zap.String("url", s.address), zap.String("why", failure.text))
+	} else {
+		s.log.Info("prometheus answers again", zap.String("url", s.address))
+	}
+}
