@@ -14,7 +14,7 @@ import (
 )
 
 // ErrState is returned when a server is to be started while it runs, or stopped while it does not.
-var ErrState = errors.New("not in a state for this")
+var ErrState = errors.New("is left as it is")
 
 const readyTimeout = time.Minute
 
@@ -55,7 +55,7 @@ func (s *Server) Start(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.running() {
-		return fmt.Errorf("%s: %w: it runs already", s.program.Name, ErrState)
+		return fmt.Errorf("%s %w: it runs already", s.program.Name, ErrState)
 	}
 	proc, err := child.Start(s.program)
 	if err != nil {
@@ -106,7 +106,7 @@ func (s *Server) end(sig syscall.Signal, grace time.Duration) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.running() {
-		return fmt.Errorf("%s: %w: it does not run", s.program.Name, ErrState)
+		return fmt.Errorf("%s %w: it does not run", s.program.Name, ErrState)
 	}
 	s.proc.Stop(sig, grace)
 	return nil
