@@ -236,9 +236,8 @@ func (l *Loop) save(ctx context.Context, e *entry, b *v1alpha1.Bake) error {
 	case errors.Is(err, ErrNoRecord):
 		// Without a record there is no intent, and without an intent no deed.
 		l.Log.Error("the bake's record was deleted; this rollout is no longer guarded", zap.String("bake", id(b)))
-		l.dropAlert(e)
+		l.letGo(e)
 		l.budget.refund(id(b))
-		e.work = nil
 		return fmt.Errorf("record %s: %w", id(b), err)
 	case err != nil:
 		return fmt.Errorf("record %s: %w", id(b), err)

@@ -73,11 +73,14 @@ func (v *evidence) read(ctx context.Context, src Source, q question, edge time.T
 	v.judgedTo = edge
 }
 
-// edges are the edges of the ticks that are still to be read: from the end of the last tick that the source answered.
+// edges are the edges of the ticks that are to be read: those the source has not answered, and the one before them once
+// more. A scrape that was still under way when that one was read belongs to it, and would be lost otherwise.
 func (v *evidence) edges(t *track, upTo time.Time) []time.Time {
-	for n := len(t.ticks); n > 0 && unanswered(t.ticks[n-1]); n-- {
-		t.ticks = t.ticks[:n-1]
+	n := len(t.ticks)
+	for n > 0 && unanswered(t.ticks[n-1]) {
+		n--
 	}
+	t.ticks = t.ticks[:max(0, n-1)]
 	var out []time.Time
 	for at := v.anchor.Add(time.Duration(len(t.ticks)) * v.interval); !at.After(upTo); at = at.Add(v.interval) {
 		out = append(out, at)
@@ -107,12 +110,12 @@ func (t *track) extend(ctx context.Context, src Source, q question, s policy.Sig
 	for i := range t.ticks {
 		t.ticks[i].Candidate.Pods, t.ticks[i].Baseline.Pods = nil, nil
 	}
-	for _, r := range rs {
+	t.ticks = append(t.ticks, rs...)
+	for _, r := range rs[:len(rs)-1] { // the last one is read again
 		for pod := range r.Candidate.Pods {
 			t.seen[pod] = true
 		}
 	}
-	t.ticks = append(t.ticks, rs...)
 }
 
 func failed(edges []time.Time, detail string) []signals.Reading {

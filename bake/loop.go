@@ -97,6 +97,7 @@ type Loop struct {
 	budget budget
 
 	mu       sync.Mutex
+	telling  map[string]Key            // whose bake it is that receivers are being told of
 	receipts map[Key][]delivered       // what receivers were told, not yet in the records
 	alerts   map[string]announce.Alert // firing, by bake
 }
@@ -131,6 +132,7 @@ func NewLoop(o Options) *Loop {
 		Options:  o,
 		queue:    workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[Key](500*time.Millisecond, 30*time.Second)),
 		ledger:   ledger{entries: map[Key]*entry{}},
+		telling:  map[string]Key{},
 		receipts: map[Key][]delivered{},
 		alerts:   map[string]announce.Alert{},
 	}
@@ -139,9 +141,14 @@ func NewLoop(o Options) *Loop {
 // Notice asks for a look at a workload soon. It does not block.
 func (l *Loop) Notice(k Key) { l.queue.Add(k) }
 
-// Delivered takes the receipt of a delivery; it is recorded in the Bake at the next look.
-func (l *Loop) Delivered(k Key, bake string, r v1alpha1.Receipt) {
+// Delivered takes the receipt of a delivery of the Bake of that namespace/name; it is recorded at the next look.
+func (l *Loop) Delivered(bake string, r v1alpha1.Receipt) {
 	l.mu.Lock()
+	k, ok := l.telling[bake]
+	if !ok {
+		l.mu.Unlock()
+		return
+	}
 	l.receipts[k] = append(l.receipts[k], delivered{bake, r})
 	l.mu.Unlock()
 	l.queue.Add(k)
@@ -268,7 +275,7 @@ func (l *Loop) look(ctx context.Context, k Key) (time.Duration, error) {
 		l.Log.Warn("an annotation is not understood and has no effect", zap.String("workload", k.String()), zap.Stringer("problem", p))
 	}
 	if s.Exists && e.uid != "" && e.uid != s.UID && (e.work == nil || e.work.bake.Status.Outcome != "") {
-		l.dropAlert(e) // deleted and made anew under the same name
+		l.letGo(e) // deleted and made anew under the same name
 		*e = entry{past: e.past}
 	}
 

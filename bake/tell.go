@@ -78,11 +78,12 @@ func stages(b *v1alpha1.Bake) []announce.Stage {
 	return out
 }
 
-// toldOf are the receivers that have a receipt for a stage.
+// toldOf are the receivers that have a receipt for a stage, or for a later one: stages are told in order.
 func toldOf(b *v1alpha1.Bake, stage announce.Stage) []string {
+	order := []announce.Stage{announce.Started, announce.Deciding, announce.Ended}
 	var out []string
 	for _, r := range b.Status.Announced {
-		if r.Stage == string(stage) {
+		if slices.Index(order, announce.Stage(r.Stage)) >= slices.Index(order, stage) {
 			out = append(out, r.Receiver)
 		}
 	}
@@ -104,6 +105,9 @@ func (l *Loop) untold(b *v1alpha1.Bake) []announce.Stage {
 // tell hands over every stage that was not handed over by this process yet, and keeps the bake's alert up to date.
 func (l *Loop) tell(e *entry) {
 	w := e.work
+	l.mu.Lock()
+	l.telling[id(w.bake)] = keyOf(w.bake)
+	l.mu.Unlock()
 	for _, stage := range l.untold(w.bake) {
 		if !w.told[stage] {
 			w.told[stage] = true
@@ -191,18 +195,22 @@ func (l *Loop) finishTelling(ctx context.Context, e *entry) error {
 	if len(l.untold(w.bake)) > 0 && time.Since(st.EndedAt.Time) < tellFor && !newer {
 		return nil // the receipt brings us back
 	}
-	e.work = nil
-	l.Metrics.active.track(id(w.bake), false)
+	l.letGo(e)
 	return nil
 }
 
-func (l *Loop) dropAlert(e *entry) {
+// letGo forgets the workload's bake; its record stays.
+func (l *Loop) letGo(e *entry) {
 	if e.work == nil {
 		return
 	}
+	bake := id(e.work.bake)
+	e.work = nil
+	l.Metrics.active.track(bake, false)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	delete(l.alerts, id(e.work.bake))
+	delete(l.alerts, bake)
+	delete(l.telling, bake)
 }
 
 // keepAlerts sends what fires again and again, until ctx ends.

@@ -58,6 +58,6 @@ type Receiver interface {
 	// Name is the receiver's name in receipts, logs and metrics: grafana, webhook, events.
 	Name() string
 	// Tell delivers the story. Telling the same bake and stage again must converge where the receiver takes a key.
-	// It returns what the receiver calls the message, if anything. An error that trying again cannot mend wraps ErrFinal.
+	// It returns what the receiver calls the message, if anything, and it returns soon after ctx ends. An error that trying again cannot mend wraps ErrFinal.
 	Tell(ctx context.Context, s Story) (id string, err error)
 }

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
@@ -117,11 +117,15 @@ func (d *Desk) SetReceivers(receivers []Receiver) {
 	}
 }
 
-// Tell hands the story to every receiver's queue. It never blocks and never fails.
-func (d *Desk) Tell(s Story) {
+// Tell hands the story to the queue of every receiver but those excepted, which know it already. It never blocks and never
+// fails.
+func (d *Desk) Tell(s Story, except ...string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for name, l := range d.lanes {
+		if slices.Contains(except, name) {
+			continue
+		}
 		if d.closed {
 			d.results.WithLabelValues(name, "dropped").Inc()
 			d.log.Warn("dropped a story that was told while stopping", about(name, s)...)
@@ -187,7 +191,7 @@ func (d *Desk) start(l *lane) {
 // deliver makes one call, counts and records how it ended, and says what is to become of the story.
 func (d *Desk) deliver(ctx context.Context, c *call) verdict {
 	name, s := c.receiver.Name(), c.letter.story
-	id, err := tell(ctx, c.receiver, s)
+	id, err := d.tell(ctx, c.receiver, s)
 	now := time.Now()
 	fields := append(about(name, s), zap.Int("attempt", c.letter.tries+1))
 	switch {
@@ -225,10 +229,11 @@ func (d *Desk) file(ctx context.Context, bake string, r Receipt) {
 }
 
 // tell calls the receiver with a deadline. A panic in it is its final error, because the guard outlives its adapters.
-func tell(ctx context.Context, r Receiver, s Story) (id string, err error) {
+func (d *Desk) tell(ctx context.Context, r Receiver, s Story) (id string, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			id, err = "", fmt.Errorf("the adapter panicked, please report this as a bug: %v (%w)\n%s", p, ErrFinal, debug.Stack())
+			d.log.Error("an adapter panicked; please report this as a bug", append(about(r.Name(), s), zap.Any("panic", p), zap.Stack("stack"))...)
+			id, err = "", fmt.Errorf("the adapter panicked: %v (%w); the log has the stack, please report it as a bug", p, ErrFinal)
 		}
 	}()
 	ctx, cancel := context.WithTimeout(ctx, callDeadline)

@@ -1,0 +1,169 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+
+	"github.com/prometheus/common/config"
+	"go.uber.org/zap"
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/bakewatch/bakewatch/act/announce"
+	"github.com/bakewatch/bakewatch/act/announce/alertmanager"
+	"github.com/bakewatch/bakewatch/act/announce/events"
+	"github.com/bakewatch/bakewatch/act/announce/grafana"
+	"github.com/bakewatch/bakewatch/act/announce/webhook"
+	"github.com/bakewatch/bakewatch/policy"
+	"github.com/bakewatch/bakewatch/web"
+)
+
+// receivers are those the policy names now, and the desk that delivers to them.
+type receivers struct {
+	desk     *announce.Desk
+	client   kubernetes.Interface
+	identity string
+	troubles *web.Troubles
+	log      *zap.Logger
+
+	mu     sync.RWMutex
+	names  []string
+	alerts *alertmanager.Client
+}
+
+// use builds the receivers the policy names.
+func (r *receivers) use(c *policy.Config) {
+	list := []announce.Receiver{events.New(r.client.CoreV1(), r.identity)}
+	add := func(name string, build func() (announce.Receiver, error)) {
+		got, err := build()
+		if err != nil {
+			err = fmt.Errorf("nobody is told through %s: %w", name, err)
+		} else {
+			list = append(list, got)
+		}
+		r.troubles.Set("announce."+name, err, false)
+	}
+	if g := c.Announce.Grafana; g != nil {
+		add("grafana", func() (announce.Receiver, error) {
+			client, err := httpClient(g.HTTP, g.TokenFile, "grafana")
+			if err != nil {
+				return nil, err
+			}
+			return grafana.New(g.URL, client)
+		})
+	}
+	if w := c.Announce.Webhook; w != nil {
+		add("webhook", func() (announce.Receiver, error) {
+			client, err := httpClient(w.HTTP, "", "webhook")
+			if err != nil {
+				return nil, err
+			}
+			if w.HeadersFile != "" {
+				client.Transport = headersFrom{w.HeadersFile, client.Transport}
+			}
+			return webhook.New(webhook.Options{URL: w.URL, URLFile: w.URLFile, Version: showVersion(), Client: client})
+		})
+	}
+	var alerts *alertmanager.Client
+	if a := c.Announce.Alertmanager; a != nil {
+		client, err := httpClient(a.HTTP, a.BearerTokenFile, "alertmanager")
+		if err == nil {
+			alerts, err = alertmanager.New(a.URL, client)
+		}
+		r.troubles.Set("announce.alertmanager", err, false)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.alerts, r.names = alerts, nil
+	for _, one := range list {
+		r.names = append(r.names, one.Name())
+	}
+	r.desk.SetReceivers(list)
+}
+
+// Receivers implements bake.Teller.
+func (r *receivers) Receivers() []string {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.names
+}
+
+// Tell implements bake.Teller.
+func (r *receivers) Tell(s announce.Story, told []string) { r.desk.Tell(s, told...) }
+
+// Alert implements bake.Teller.
+func (r *receivers) Alert(ctx context.Context, alerts []announce.Alert) error {
+	r.mu.RLock()
+	client := r.alerts
+	r.mu.RUnlock()
+	if client == nil {
+		return nil
+	}
+	err := client.Post(ctx, alerts)
+	if !errors.Is(err, context.Canceled) {
+		r.troubles.Set("alertmanager", err, false)
+	}
+	return err
+}
+
+// httpConfig is a service's address as the common HTTP client takes it. Files are read again when they change.
+func httpConfig(h policy.HTTP, bearerTokenFile string) config.HTTPClientConfig {
+	c := config.DefaultHTTPClientConfig
+	if bearerTokenFile != "" {
+		c.Authorization = &config.Authorization{Type: "Bearer", CredentialsFile: bearerTokenFile}
+	}
+	if h.BasicAuth != nil {
+		c.BasicAuth = &config.BasicAuth{Username: h.BasicAuth.Username, PasswordFile: h.BasicAuth.PasswordFile}
+	}
+	if h.TLS != nil {
+		c.TLSConfig = config.TLSConfig{
+			CAFile: h.TLS.CAFile, CertFile: h.TLS.CertFile, KeyFile: h.TLS.KeyFile,
+			ServerName: h.TLS.ServerName, InsecureSkipVerify: h.TLS.InsecureSkipVerify,
+		}
+	}
+	return c
+}
+
+func httpClient(h policy.HTTP, bearerTokenFile, name string) (*http.Client, error) {
+	client, err := config.NewClientFromConfig(httpConfig(h, bearerTokenFile), name)
+	if err != nil {
+		return nil, fmt.Errorf("make an HTTP client for %s: %w", name, err)
+	}
+	client.Timeout = h.Timeout
+	return client, nil
+}
+
+// headersFrom adds the headers in a file, one "Name: value" a line, read at each request so that they may be rotated.
+type headersFrom struct {
+	path string
+	next http.RoundTripper
+}
+
+// RoundTrip implements http.RoundTripper.
+func (h headersFrom) RoundTrip(req *http.Request) (*http.Response, error) {
+	f, err := os.Open(h.path)
+	if err != nil {
+		return nil, fmt.Errorf("read the headers file: %w", err)
+	}
+	defer func() { _ = f.Close() }()
+	req = req.Clone(req.Context())
+	for lines := bufio.NewScanner(f); lines.Scan(); {
+		if name, value, ok := strings.Cut(lines.Text(), ":"); ok {
+			req.Header.Set(strings.TrimSpace(name), strings.TrimSpace(value))
+		}
+	}
+	return h.next.RoundTrip(req)
+}
+
+// samePrometheus reports whether two policies name the same source.
+func samePrometheus(a, b policy.Prometheus) bool {
+	x, errA := json.Marshal(a)
+	y, errB := json.Marshal(b)
+	return errA == nil && errB == nil && string(x) == string(y)
+}
