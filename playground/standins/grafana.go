@@ -119,6 +119,20 @@ func set[T any](to *T, from *T) {
 	}
 }
 
+// given drops what a patch names but leaves empty: Grafana keeps the old value then.
+func (c command) given() command {
+	if c.Text != nil && *c.Text == "" {
+		c.Text = nil
+	}
+	if c.Time != nil && *c.Time == 0 {
+		c.Time = nil
+	}
+	if c.TimeEnd != nil && *c.TimeEnd == 0 {
+		c.TimeEnd = nil
+	}
+	return c
+}
+
 func (c command) apply(a *Annotation) {
 	set(&a.DashboardID, c.DashboardID)
 	set(&a.DashboardUID, c.DashboardUID)
@@ -195,7 +209,7 @@ func (g *Grafana) patch(r *http.Request, body []byte) answer {
 		if !ok {
 			return fail(http.StatusBadRequest, "bad request data")
 		}
-		c.apply(&g.annotations[i])
+		c.given().apply(&g.annotations[i])
 		return answer{http.StatusOK, message("Annotation patched")}
 	})
 }
