@@ -363,6 +363,38 @@ func TestTheSameStageToldAgainReplacesTheOneThatWaits(t *testing.T) {
 	})
 }
 
+func TestAStoryUnderWayToldAgainIsDeliveredOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hook := newMailbox("webhook", func(context.Context, Story) error { time.Sleep(time.Second); return nil })
+		o := open(t, hook)
+		o.Tell(story("a", Ended))
+		synctest.Wait()
+		o.Tell(story("a", Ended))
+		changed := story("a", Ended)
+		changed.Recovery = "all is well"
+		o.Tell(changed)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if diff := cmp.Diff([]string{"a/ended", "a/ended"}, hook.all()); diff != "" {
+			t.Errorf("want it as told first and as changed: %s", diff)
+		}
+		o.stop()
+	})
+}
+
+func TestExceptedReceiversAreNotTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		knows, asks := newMailbox("knows", nil), newMailbox("asks", nil)
+		o := open(t, knows, asks)
+		o.Tell(story("a", Started), "knows", "nobody")
+		synctest.Wait()
+		if len(knows.all()) != 0 || len(asks.all()) != 1 {
+			t.Errorf("knows got %v, asks got %v", knows.all(), asks.all())
+		}
+		o.stop()
+	})
+}
+
 func TestTooManyDropTheOldest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var down atomic.Bool

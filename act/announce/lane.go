@@ -2,6 +2,7 @@ package announce
 
 import (
 	"context"
+	"reflect"
 	"slices"
 	"sync"
 	"time"
@@ -78,6 +79,9 @@ func (l *lane) add(s Story, now time.Time) (lost Story, dropped bool) {
 	if p == nil {
 		p = &pile{due: now}
 		l.piles[s.Bake] = p
+	}
+	if p.busy && len(p.letters) == 1 && reflect.DeepEqual(p.letters[0].story, s) {
+		return Story{}, false // under way as it is
 	}
 	if same := slices.IndexFunc(p.waiting(), func(o *letter) bool { return o.story.Stage == s.Stage }); same >= 0 {
 		p.waiting()[same].story = s // told again before it could be delivered
