@@ -117,7 +117,11 @@ func (l *Loop) judge(ctx context.Context, k Key, w *work, now, start time.Time) 
 	l.Metrics.lastTick.SetToCurrentTime()
 	l.Metrics.verdicts.WithLabelValues(string(v.Result)).Inc()
 	if len(v.Reasons) > 0 {
-		l.Log.Info("tick", zap.String("bake", id(w.bake)), zap.String("verdict", string(v.Result)), zap.String("why", v.Reasons[0].Sentence))
+		say := l.Log.Debug // every tick is too much for a log; what it says is news when it changes
+		if mark := string(v.Result) + v.Reasons[0].Code; mark != w.said {
+			w.said, say = mark, l.Log.Info
+		}
+		say("verdict", zap.String("bake", id(w.bake)), zap.String("verdict", string(v.Result)), zap.String("why", v.Reasons[0].Sentence))
 	}
 	return next
 }

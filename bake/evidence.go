@@ -145,7 +145,8 @@ func (q question) of(s policy.Signal) signals.Question {
 	}
 }
 
-// history reads the baseline's past. For a service-level signal all that was counted then is the baseline's.
+// history reads the baseline's past: in it, the baseline's pods are the only side there is. For a service-level signal all
+// that was counted then is the baseline's.
 func (q question) history(ctx context.Context, src Source, s policy.Signal) signals.Side {
 	if q.historyOf == "" {
 		return signals.Side{Missing: signals.NoSeries, Detail: "there is no earlier revision"}
@@ -154,7 +155,7 @@ func (q question) history(ctx context.Context, src Source, s policy.Signal) sign
 		return signals.Side{Missing: signals.NoSeries, Detail: "it had not served alone before"}
 	}
 	ask := q.of(s)
-	ask.Candidate, ask.Baseline, ask.FromZero = "", q.historyOf, false
+	ask.Candidate, ask.Baseline, ask.FromZero = q.historyOf, "", false
 	ask.Bounds = []time.Time{q.past.from, q.past.to}
 	rs, err := src.Read(ctx, ask)
 	switch {
@@ -162,8 +163,6 @@ func (q question) history(ctx context.Context, src Source, s policy.Signal) sign
 		return signals.Side{Missing: signals.Failed, Detail: err.Error()}
 	case len(rs) != 1:
 		return signals.Side{Missing: signals.Failed, Detail: "the source gave no answer"}
-	case s.ByPod:
-		return rs[0].Baseline
 	}
 	return rs[0].Candidate
 }

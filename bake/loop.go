@@ -114,6 +114,7 @@ type work struct {
 	evidence *evidence
 	verdict  *decide.Verdict
 	told     map[announce.Stage]bool
+	said     string // what the log said last of its verdict
 }
 
 // heartbeat is a key of no workload. It goes through the queue like any other, so that the time of the last tick says

@@ -290,6 +290,9 @@ func story(b *v1alpha1.Bake, stage announce.Stage) announce.Story {
 func headline(b *v1alpha1.Bake, stage announce.Stage) string {
 	sp, st := b.Spec, b.Status
 	who := b.Namespace + " " + sp.Ref
+	if st.Observed {
+		who = "[observe] " + who
+	}
 	to := rev(sp.To)
 	switch {
 	case stage == announce.Started:

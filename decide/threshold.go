@@ -9,10 +9,10 @@ import (
 // Codes of the reasons the threshold layer and its limits of sight give.
 const (
 	CodeThreshold      = "threshold"        // over the threshold for enough ticks in a row
-	CodeSuspicion      = "suspicion"        // over the threshold, but not for enough ticks yet
+	CodeSuspicion      = "suspicion"        // over the threshold, but not for enough ticks yet, or with nothing to compare with
 	CodeWithin         = "within-threshold" // judged, and within the threshold
 	CodeTooFewRequests = "too-few-requests" // the candidate served fewer requests than may be judged
-	CodeNoBaseline     = "no-baseline"      // nothing to compare the candidate with
+	CodeNoBaseline     = "no-baseline"      // under the ceiling, but nothing to compare the candidate with
 	CodeSilent         = "silent"           // the candidate says nothing, where the baseline spoke
 	CodeNoSeries       = "no-series"        // the source has nothing on either side
 	CodeBlind          = "blind"            // the source could not be read
@@ -136,8 +136,15 @@ func (e Evidence) threshold(names sides) (Result, Reason) {
 	}
 	l := e.lookBack(len(e.Ticks) - 1)
 	if compared && !l.known {
-		return Undecided, e.reason(CodeNoBaseline, l, e.Signal+": "+percent(l.candidate.Rate())+" of "+number(l.candidate.Requests)+
-			" requests failed on "+names.to+"; nothing is known of "+names.from+" ("+why(e.History)+")")
+		code := CodeNoBaseline
+		switch {
+		case e.History.Missing == signals.Failed:
+			code = CodeBlind
+		case l.candidate.Rate() > e.Threshold.Max:
+			code = CodeSuspicion
+		}
+		return Undecided, e.reason(code, l, e.Signal+": "+percent(l.candidate.Rate())+" of "+number(l.candidate.Requests)+
+			" requests failed on "+names.to+podCount(e.Ticks)+"; nothing is known of "+names.from+" ("+why(e.History)+")")
 	}
 	// Healthy is said of the whole bake, so the sentence counts all of it.
 	if e.History.Spoke() {

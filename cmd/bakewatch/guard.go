@@ -11,6 +11,7 @@ import (
 	promclient "github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 	authv1 "k8s.io/api/authorization/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
@@ -175,8 +176,11 @@ func (g *guard) probe(ctx context.Context) {
 	defer tick.Stop()
 	for {
 		callCtx, cancel := context.WithTimeout(ctx, 5*time.Second)
-		_, err := g.client.CoordinationV1().Leases(g.namespace).List(callCtx, metav1.ListOptions{Limit: 1})
+		_, err := g.client.CoordinationV1().Leases(g.namespace).Get(callCtx, leaseName, metav1.GetOptions{})
 		cancel()
+		if apierrors.IsNotFound(err) {
+			err = nil // before the first start
+		}
 		if ctx.Err() != nil {
 			return
 		}

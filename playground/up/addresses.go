@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"text/tabwriter"
 
@@ -52,6 +53,8 @@ func ReadAddresses(dir string) (Addresses, error) {
 	return a, nil
 }
 
+var trailing = regexp.MustCompile(`(?m) +$`)
+
 // table says where everything is and what to try first.
 func (a Addresses) table(dir string) string {
 	var b strings.Builder
@@ -90,7 +93,7 @@ Try:
   curl -s %s/state
   %s down --dir %s
 
-`, b.String(), relative(a.Kubeconfig), kubectl, kubectl, a.Control, self, dir)
+`, trailing.ReplaceAllString(b.String(), ""), relative(a.Kubeconfig), kubectl, kubectl, a.Control, self, dir)
 }
 
 // relative shortens a path below the working directory.

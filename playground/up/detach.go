@@ -1,6 +1,7 @@
 package up
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -13,7 +14,7 @@ import (
 
 // Detach starts `playground up` with the given arguments in the background, shows what it prints until it is ready,
 // and returns. A playground that runs in the directory already is as good.
-func Detach(opts Options, args []string) error {
+func Detach(ctx context.Context, opts Options, args []string) error {
 	if err := opts.check(); err != nil {
 		return err
 	}
@@ -51,10 +52,10 @@ func Detach(opts Options, args []string) error {
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
-	return follow(opts, log, cmd, ended)
+	return follow(ctx, opts, log, cmd, ended)
 }
 
-func follow(opts Options, log io.ReaderAt, cmd *exec.Cmd, ended <-chan error) error {
+func follow(ctx context.Context, opts Options, log io.ReaderAt, cmd *exec.Cmd, ended <-chan error) error {
 	printed := int64(0)
 	show := func() {
 		n, _ := io.Copy(opts.Out, io.NewSectionReader(log, printed, 1<<30))
@@ -69,6 +70,14 @@ func follow(opts Options, log io.ReaderAt, cmd *exec.Cmd, ended <-chan error) er
 				err = errors.New("without an error")
 			}
 			return fmt.Errorf("the playground did not start (%w); what it printed is above and in %s", err, filepath.Join(opts.Dir, "playground.log"))
+		case <-ctx.Done():
+			_ = syscall.Kill(cmd.Process.Pid, syscall.SIGTERM)
+			select {
+			case <-ended:
+			case <-time.After(downTimeout):
+			}
+			show()
+			return errors.New("interrupted while starting")
 		case <-deadline:
 			_ = syscall.Kill(cmd.Process.Pid, syscall.SIGTERM)
 			return fmt.Errorf("the playground was not ready in time; see %s", filepath.Join(opts.Dir, "playground.log"))

@@ -149,16 +149,24 @@ func (p *playground) start(ctx context.Context) (err error) {
 	if err := p.startPods(ctx, bg); err != nil {
 		return err
 	}
+	if p.opts.ControlPlaneOnly {
+		if err := p.startControl(bg); err != nil {
+			return err
+		}
+		return p.announce()
+	}
+	if err := p.prepareServers(ctx); err != nil {
+		return err
+	}
+	// Before Prometheus, which may ask it for the pods, and after all that it shows has been set.
 	if err := p.startControl(bg); err != nil {
 		return err
 	}
-	if !p.opts.ControlPlaneOnly {
-		if err := p.startStandins(bg); err != nil {
-			return err
-		}
-		if err := p.startServers(ctx); err != nil {
-			return err
-		}
+	if err := p.startStandins(bg); err != nil {
+		return err
+	}
+	if err := p.startServers(ctx); err != nil {
+		return err
 	}
 	return p.announce()
 }
@@ -223,8 +231,8 @@ func (p *playground) startStandins(bg context.Context) error {
 	return nil
 }
 
-// startServers runs Prometheus and Alertmanager.
-func (p *playground) startServers(ctx context.Context) error {
+// prepareServers configures Prometheus and Alertmanager.
+func (p *playground) prepareServers(ctx context.Context) error {
 	for _, dir := range []string{"prometheus/rules", "prometheus/data", "alertmanager/data"} {
 		if err := os.MkdirAll(p.opts.path(dir), 0o700); err != nil {
 			return err
@@ -262,6 +270,10 @@ func (p *playground) startServers(ctx context.Context) error {
 		p.opts.path("alertmanager/alertmanager.yml"), p.opts.path("alertmanager/data"), p.ports.Addr(ports.Alertmanager)))
 	p.prometheus = server(ports.Prometheus, prom.PrometheusArgs(paths[ports.Prometheus],
 		p.opts.path("prometheus/prometheus.yml"), p.opts.path("prometheus/data"), p.ports.Addr(ports.Prometheus)))
+	return nil
+}
+
+func (p *playground) startServers(ctx context.Context) error {
 	if err := p.alertmanager.Start(ctx); err != nil {
 		return err
 	}

@@ -53,7 +53,7 @@ func upCommand() *cobra.Command {
 		}
 		if detach {
 			args := slices.DeleteFunc(slices.Clone(os.Args[1:]), func(a string) bool { return a == "--detach" || a == "--detach=true" })
-			return up.Detach(o, args)
+			return up.Detach(cmd.Context(), o, args)
 		}
 		return up.Run(cmd.Context(), o)
 	}}
