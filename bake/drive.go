@@ -102,14 +102,14 @@ func (l *Loop) judge(ctx context.Context, k Key, w *work, now, start time.Time) 
 	}
 	spec := w.bake.Spec
 	q := question{key: k, candidate: podPrefix(&spec.To), baseline: podPrefix(spec.From), historyOf: podPrefix(spec.From),
-		fromZero: true, past: historySpan(spec, w.frozen.Window), policy: w.frozen}
+		fromZero: true, born: spec.StartedAt.Time, past: historySpan(spec, w.frozen.Window), policy: w.frozen}
 	to, from := rev(spec.To), ""
 	if spec.From != nil {
 		from = rev(*spec.From)
 	}
 	if rb := w.bake.Status.Rollback; rb != nil { // the old revision is back: is it as well as it was?
 		q.candidate, q.baseline, q.fromZero = podPrefix(&rb.Target), "", false
-		to, from = "the restored "+rev(rb.Target), "before"
+		to, from = "the restored "+rev(rb.Target), rev(rb.Target)+" before"
 	}
 	w.evidence.read(ctx, l.Source, q, edge)
 	v := decide.Judge(w.evidence.input(to, from, w.frozen))

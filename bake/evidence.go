@@ -133,6 +133,7 @@ type question struct {
 	candidate, baseline string // pod name prefixes of both sides; an empty baseline is not read
 	historyOf           string // pod name prefix of the revision whose past is the history; empty: there is none
 	fromZero            bool
+	born                time.Time // when the candidate's pods began life at the earliest
 	past                past
 	policy              policy.Resolved
 }
@@ -141,7 +142,7 @@ func (q question) of(s policy.Signal) signals.Question {
 	return signals.Question{
 		Signal: s.Name, Errors: s.Errors, Requests: s.Requests, ByPod: s.ByPod,
 		Vars:      map[string]string{"namespace": q.key.Namespace, "workload": q.key.Name, "kind": q.key.Kind},
-		Candidate: q.candidate, Baseline: q.baseline, FromZero: q.fromZero,
+		Candidate: q.candidate, Baseline: q.baseline, FromZero: q.fromZero, Born: q.born,
 	}
 }
 

@@ -126,13 +126,6 @@ func (l *ledger) of(k Key) *entry {
 	return e
 }
 
-// get is the entry of a workload, or nil.
-func (l *ledger) get(k Key) *entry {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.entries[k]
-}
-
 func (l *ledger) forget(k Key) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -257,6 +257,7 @@ func (s State) verifying() Step {
 		return s.rolledBack("Yes", "recovered: "+first)
 	case decide.Regressed:
 		return s.rolledBack("No", "the rollback did not help, so it is likely not this deploy: "+first)
+	case decide.Undecided:
 	}
 	return s.rolledBack("Unknown", "recovery could not be measured: "+first)
 }

@@ -50,10 +50,16 @@ func why(s signals.Side) string {
 	return "it served no requests"
 }
 
-// podCount is " (2 pods)" for the newest tick that tells pods apart.
+// podCount is " (2 pods)": how many pods served, by the newest tick that tells pods apart.
 func podCount(rs []signals.Reading) string {
 	for i := len(rs) - 1; i >= 0; i-- {
-		switch n := len(rs[i].Candidate.Pods); {
+		n := 0
+		for _, c := range rs[i].Candidate.Pods {
+			if c.Requests > 0 {
+				n++
+			}
+		}
+		switch {
 		case n == 1:
 			return " (1 pod)"
 		case n > 1:

@@ -84,4 +84,7 @@ type Question struct {
 	// Pods named in Seen were counted before: theirs continue from the first sample of the answer instead.
 	FromZero bool
 	Seen     map[string]bool
+	// Born bounds FromZero: a pod with a sample before this time is of an earlier life of the same revision, and its
+	// counter continues. Zero: no pod is.
+	Born time.Time
 }

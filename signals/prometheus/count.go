@@ -113,14 +113,19 @@ func (s *series) badIn(w span) bool {
 	return i < len(s.bad) && s.bad[i] <= w.to
 }
 
-// count tallies one window. fromZero says of a pod, by name, that what its counters stand at was counted in its own
-// life and in no earlier window; it is asked only when the group has no more than maxPods pods in view.
-func (g *group) count(w span, fromZero func(pod string) bool) tally {
+// count tallies one window. fromZero says of a pod, by name and the time of its first sample in view, that what its
+// counters stand at was counted in its own life and in no earlier window; it is asked only when the group has no more than
+// maxPods pods in view.
+func (g *group) count(w span, fromZero func(pod string, first int64) bool) tally {
 	t := tally{pods: make([]signals.Counts, len(g.pods)), seen: make([]bool, len(g.pods))}
 	requests, errs := make([]look, len(g.requests)), make([]look, len(g.errors))
 	first := make([]int64, g.targets) // the first sample in view of any series of the target
 	for i := range first {
 		first[i] = math.MaxInt64 // later than any sample
+	}
+	born := make([]int64, len(g.pods)) // likewise of the pod
+	for i := range born {
+		born[i] = math.MaxInt64
 	}
 
 	survey := func(tracks []track, looks []look) (good, bad bool) {
@@ -133,6 +138,7 @@ func (g *group) count(w span, fromZero func(pod string) bool) tally {
 			}
 			good = true
 			first[tr.target] = min(first[tr.target], tr.at[l.lo])
+			born[tr.pod] = min(born[tr.pod], tr.at[l.lo])
 		}
 		return good, bad
 	}
@@ -155,7 +161,7 @@ func (g *group) count(w span, fromZero func(pod string) bool) tally {
 	whole := make([]bool, len(g.pods)) // the pods that count from zero
 	if fromZero != nil && t.heard <= maxPods {
 		for i, pod := range g.pods {
-			whole[i] = fromZero(pod)
+			whole[i] = fromZero(pod, born[i])
 		}
 	}
 	grown := func(tr track, l look) float64 {

@@ -125,6 +125,16 @@ func TestSides(t *testing.T) {
 			want:     []side{present(map[string]signals.Counts{"new-1": {Requests: 20}})},
 		},
 		{
+			name: "a pod of an earlier life of the revision does not count from zero",
+			q:    with(func(q *signals.Question) { q.FromZero, q.Born = true, second(110) }),
+			requests: model.Matrix{
+				counter("pod=new-gone,code=200", "60:900 75:1000"),
+				counter("pod=new-on,code=200", "100:500 125:507"),
+				counter("pod=new-1,code=200", "118:20 134:40"),
+			},
+			want: []side{present(map[string]signals.Counts{"new-gone": {}, "new-on": {Requests: 7}, "new-1": {Requests: 40}})},
+		},
+		{
 			name: "a sample on a bound belongs to the window it closes", q: byPod,
 			requests: model.Matrix{counter("pod=new-1,code=200", "105:10 120:20 135:50")},
 			want:     []side{present(map[string]signals.Counts{"new-1": {Requests: 30}})},

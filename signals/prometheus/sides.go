@@ -2,6 +2,7 @@ package prometheus
 
 import (
 	"fmt"
+	"math"
 	"strings"
 	"time"
 
@@ -53,7 +54,11 @@ func tellSides(q signals.Question, windows []span, requests, errs *answer, seen 
 		baseline = newGroup(requests.ofPods(q.Baseline), errs.ofPods(q.Baseline), false, closer(q.Baseline, q.Candidate))
 		nothing = noSeries(q.Baseline, q.Requests, requests)
 	}
-	fresh := func(pod string) bool { return !seen[pod] }
+	born := int64(math.MinInt64)
+	if !q.Born.IsZero() {
+		born = q.Born.UnixMilli()
+	}
+	fresh := func(pod string, first int64) bool { return !seen[pod] && first >= born }
 	if !q.FromZero {
 		fresh = nil
 	}
