@@ -60,14 +60,18 @@ const (
 
 // Start brings up the control plane and returns when it can be used. State of an earlier start in the same directory
 // is taken over. The cluster outlives ctx, which bounds the start only; end it with Stop.
+//
+// If ctx ends during the start, the parts that run are left for the end of the process: an API server that is stopped
+// before it is ready panics, while the state on disk does not mind.
 func Start(ctx context.Context, opts Options) (c *Cluster, err error) {
 	if opts.Log == nil {
 		opts.Log = func(string, ...any) {}
 	}
 	c = &Cluster{opts: opts, failed: make(chan error, 8)}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
+	caller := ctx
 	defer func() {
-		if err != nil {
+		if err != nil && caller.Err() == nil {
 			err = errors.Join(err, c.Stop())
 		}
 	}()

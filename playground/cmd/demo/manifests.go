@@ -1,0 +1,66 @@
+package main
+
+import (
+	"bytes"
+	"embed"
+	"fmt"
+	"os"
+	"path/filepath"
+	"text/template"
+	"time"
+)
+
+// The times of the demo's policy.
+const (
+	scrapeInterval = time.Second
+	interval       = 2 * time.Second
+	window         = 20 * time.Second
+	verify         = 10 * time.Second
+	ticks          = 2
+)
+
+// allowed is how long after the first bad response the rollback may come: two scrapes, two ticks, and the ticks that
+// the policy wants to see in a row.
+const allowed = 2*scrapeInterval + (2+ticks)*interval
+
+//go:embed manifests/*.yaml
+var manifests embed.FS
+
+// version is one version of web, as its manifest is filled in.
+type version struct {
+	Version   string
+	ErrorRate string
+	Startup   string
+}
+
+// The versions of web. Prometheus looks for new pods every five seconds only. The bad version takes longer than that to
+// start, so that its first bad response is in the next scrape, and the time to the rollback is Bakewatch's own.
+var (
+	v1 = version{"v1", "0.0005", "2s"}
+	v2 = version{"v2", "0.08", "8s"}
+	v3 = version{"v3", "0.0005", "2s"}
+	v4 = version{"v4", "0.0005", "2s"}
+)
+
+func (v version) image() string { return "registry.example/web:" + v.Version }
+
+// policy fills in the manifest of the demo's policy.
+type policy struct {
+	addresses
+	Window, Interval, Verify time.Duration
+	Ticks                    int
+}
+
+// write fills a manifest in, keeps it in the demo's directory so that it can be looked at, and returns its path.
+func (d *demo) write(manifest, as string, values any) (string, error) {
+	t, err := template.ParseFS(manifests, "manifests/"+manifest)
+	if err != nil {
+		return "", err
+	}
+	var out bytes.Buffer
+	if err := t.Execute(&out, values); err != nil {
+		return "", fmt.Errorf("fill in %s: %w", manifest, err)
+	}
+	path := filepath.Join(d.dir, as)
+	return path, os.WriteFile(path, out.Bytes(), 0o600)
+}
