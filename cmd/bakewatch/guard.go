@@ -76,10 +76,15 @@ func (g *guard) run(ctx context.Context) error {
 		LockConfig: resourcelock.ResourceLockConfig{Identity: g.identity},
 	}
 	led := make(chan error, 1)
+	standing, stepDown := context.WithCancel(ctx)
+	defer stepDown()
 	elector, err := leaderelection.NewLeaderElector(leaderelection.LeaderElectionConfig{
 		Lock: lock, LeaseDuration: leaseDuration, RenewDeadline: renewDeadline, RetryPeriod: retryPeriod, ReleaseOnCancel: true, Name: leaseName,
 		Callbacks: leaderelection.LeaderCallbacks{
-			OnStartedLeading: func(ctx context.Context) { led <- g.lead(ctx) },
+			OnStartedLeading: func(ctx context.Context) {
+				led <- g.lead(ctx)
+				stepDown() // who cannot guard must not keep others from it
+			},
 			OnStoppedLeading: func() { g.leader.Set(0) },
 			OnNewLeader: func(who string) {
 				g.troubles.Set("kubernetes", nil, true)
@@ -93,13 +98,18 @@ func (g *guard) run(ctx context.Context) error {
 	probeCtx, stopProbe := context.WithCancel(ctx)
 	defer stopProbe()
 	go g.probe(probeCtx)
-	elector.Run(ctx)
-	if ctx.Err() != nil {
+	elector.Run(standing)
+	if standing.Err() != nil {
 		select {
-		case <-led:
+		case err = <-led:
 		case <-time.After(5 * time.Second): // a call that hangs must not hold the process up
 		}
-		return nil
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil && !errors.Is(err, context.Canceled) {
+			return err
+		}
 	}
 	return errors.New("lost the lease to lead (could not renew it in time); ending, to start anew")
 }
