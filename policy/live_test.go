@@ -49,7 +49,7 @@ func TestLive(t *testing.T) {
 	}
 	gone := errors.New("ConfigMap bakewatch/bakewatch is missing")
 	l.Missing("f", gone)
-	if s := l.Status(); s.Err != gone || s.Content != "" || l.Current() != good {
+	if s := l.Status(); !errors.Is(s.Err, gone) || s.Content != "" || l.Current() != good {
 		t.Fatalf("status when missing %+v", s)
 	}
 	if changed, err := l.Offer("f", []byte(smallest+"history: 7\n")); !changed || err != nil || l.Status().Err != nil {
@@ -71,9 +71,9 @@ func TestLiveConcurrently(t *testing.T) {
 			for range 20 {
 				switch i % 4 {
 				case 0:
-					l.Offer("f", []byte(smallest+"history: 2\n"))
+					_, _ = l.Offer("f", []byte(smallest+"history: 2\n"))
 				case 1:
-					l.Offer("f", []byte(smallest+"history: 3\n"))
+					_, _ = l.Offer("f", []byte(smallest+"history: 3\n"))
 				case 2:
 					l.OnChange(func(*Config) {})
 					l.Missing("f", os.ErrNotExist)

@@ -1,8 +1,6 @@
 package watcher
 
 import (
-	"bytes"
-
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 )
@@ -10,7 +8,7 @@ import (
 // OwnsTemplate reports whether a field manager owns anything of the pod template.
 func OwnsTemplate(f *metav1.FieldsV1) bool {
 	var set fieldpath.Set
-	if err := set.FromJSON(bytes.NewReader(f.Raw)); err != nil {
+	if err := set.FromJSON(f.GetRawReader()); err != nil {
 		return false
 	}
 	owns := false

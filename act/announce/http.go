@@ -76,7 +76,7 @@ func (t strictTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 		}{io.LimitReader(body, maxAnswerBody), body}
 		return res, nil
 	}
-	defer res.Body.Close()
+	defer func() { _ = res.Body.Close() }()
 	begins, _ := io.ReadAll(io.LimitReader(res.Body, 4<<10)) // what could be read is enough for a message
 	sent := cmp.Or(res.Request, req)                         // the one that carries the credentials
 	return nil, &AnswerError{

@@ -1,7 +1,6 @@
 package rollback
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -108,7 +107,8 @@ func handBack(fields []metav1.ManagedFieldsEntry) (kept []metav1.ManagedFieldsEn
 	if err != nil {
 		return nil, false, err
 	}
-	kept[applier].FieldsV1 = &metav1.FieldsV1{Raw: raw}
+	kept[applier].FieldsV1 = &metav1.FieldsV1{}
+	kept[applier].FieldsV1.SetRawBytes(raw)
 	return kept, true, nil
 }
 
@@ -117,7 +117,7 @@ func read(f *metav1.FieldsV1) (*fieldpath.Set, error) {
 	if f == nil {
 		return set, nil
 	}
-	if err := set.FromJSON(bytes.NewReader(f.Raw)); err != nil {
+	if err := set.FromJSON(f.GetRawReader()); err != nil {
 		return nil, fmt.Errorf("read managed fields: %w", err)
 	}
 	return set, nil

@@ -125,6 +125,7 @@ func reason(s announce.Story) string {
 		return "RolloutWatched"
 	case announce.Deciding:
 		return "RegressionFound"
+	case announce.Ended:
 	}
 	return cmp.Or(s.Outcome, "BakeEnded")
 }

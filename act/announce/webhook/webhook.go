@@ -88,7 +88,7 @@ func (r *Receiver) Tell(ctx context.Context, s announce.Story) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("posting to %s at %s: %w%s", r.Name(), announce.Place(u), announce.WithoutAddress(err), advice(err))
 	}
-	defer res.Body.Close()
+	defer func() { _ = res.Body.Close() }()
 	_, _ = io.Copy(io.Discard, res.Body) // so that the connection is used again; the message is delivered either way
 	return "", nil
 }
