@@ -20,6 +20,7 @@ type entry struct {
 	// Between the two lies good's past. Zero: not known.
 	goodSince, unprovenSince time.Time
 	undoing                  string   // hash that our own last rollback goes back to
+	problems                 string   // what was wrong with its policy when last looked
 	past                     []string // names of ended Bakes, oldest first
 	work                     *work    // the newest bake while there is anything left to do for it
 }

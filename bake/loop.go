@@ -272,8 +272,11 @@ func (l *Loop) look(ctx context.Context, k Key) (time.Duration, error) {
 		return 0, err
 	}
 	live, problems := cfg.For(policy.Target{Kind: k.Kind, Namespace: k.Namespace, Name: k.Name, Labels: s.Labels, Annotations: s.Annotations})
-	for _, p := range problems {
-		l.Log.Warn("an annotation is not understood and has no effect", zap.String("workload", k.String()), zap.Stringer("problem", p))
+	if text := fmt.Sprint(problems); text != e.problems { // told once, not at every look
+		e.problems = text
+		for _, p := range problems {
+			l.Log.Warn("part of the policy for a workload makes no sense and has no effect", zap.String("workload", k.String()), zap.Stringer("problem", p))
+		}
 	}
 	if s.Exists && e.uid != "" && e.uid != s.UID && (e.work == nil || e.work.bake.Status.Outcome != "") {
 		l.letGo(e) // deleted and made anew under the same name

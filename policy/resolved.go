@@ -1,6 +1,8 @@
 package policy
 
 import (
+	"encoding/json"
+	"fmt"
 	"time"
 
 	"github.com/bakewatch/bakewatch/decide"
@@ -27,12 +29,54 @@ type Resolved struct {
 	Watched    bool          `json:"watched"`              // whether its rollouts are baked at all
 	NotWatched string        `json:"notWatched,omitempty"` // why not, for people
 	Mode       Mode          `json:"mode"`
-	Window     time.Duration `json:"window"`     // how long a complete rollout is baked
-	Interval   time.Duration `json:"interval"`   // time between ticks
-	Verify     time.Duration `json:"verify"`     // how long recovery is measured after a rollback
-	Deadline   time.Duration `json:"deadline"`   // how long a rollback may take until it is called stuck
+	Window     time.Duration `json:"-"`          // how long a complete rollout is baked
+	Interval   time.Duration `json:"-"`          // time between ticks
+	Verify     time.Duration `json:"-"`          // how long recovery is measured after a rollback
+	Deadline   time.Duration `json:"-"`          // how long a rollback may take until it is called stuck
 	FalseAlarm float64       `json:"falseAlarm"` // chance of a false rollback per deploy that is accepted
 	Signals    []Signal      `json:"signals"`    // sorted by name
+}
+
+// times are the durations of a Resolved as people read them in a record: 15m0s.
+type times struct {
+	Window   string `json:"window"`
+	Interval string `json:"interval"`
+	Verify   string `json:"verify"`
+	Deadline string `json:"deadline"`
+}
+
+// plain is a Resolved without its methods.
+type plain Resolved
+
+// MarshalJSON writes durations the way people read them.
+func (r Resolved) MarshalJSON() ([]byte, error) {
+	return json.Marshal(struct {
+		plain
+		times
+	}{plain(r), times{r.Window.String(), r.Interval.String(), r.Verify.String(), r.Deadline.String()}})
+}
+
+// UnmarshalJSON reads what MarshalJSON wrote.
+func (r *Resolved) UnmarshalJSON(data []byte) error {
+	var t times
+	in := struct {
+		*plain
+		*times
+	}{(*plain)(r), &t}
+	if err := json.Unmarshal(data, &in); err != nil {
+		return err
+	}
+	for _, d := range []struct {
+		text string
+		to   *time.Duration
+	}{{t.Window, &r.Window}, {t.Interval, &r.Interval}, {t.Verify, &r.Verify}, {t.Deadline, &r.Deadline}} {
+		v, err := time.ParseDuration(d.text)
+		if err != nil {
+			return fmt.Errorf("read a policy: %w", err)
+		}
+		*d.to = v
+	}
+	return nil
 }
 
 // Signal is one signal's query and threshold, resolved.

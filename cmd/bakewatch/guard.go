@@ -67,27 +67,36 @@ const (
 	retryPeriod   = 2 * time.Second
 )
 
-// run stands for election and guards while it leads. It returns once leadership is lost or ctx ends; losing it ends the
-// process, so that the next term begins with nothing remembered.
+// run stands for election again and again, and guards while it leads. A term remembers nothing of the one before: all that
+// counts is read from the cluster anew.
 func (g *guard) run(ctx context.Context) error {
-	lock := &resourcelock.LeaseLock{
-		LeaseMeta:  metav1.ObjectMeta{Namespace: g.namespace, Name: leaseName},
-		Client:     g.client.CoordinationV1(),
-		LockConfig: resourcelock.ResourceLockConfig{Identity: g.identity},
+	probeCtx, stopProbe := context.WithCancel(ctx)
+	defer stopProbe()
+	go g.probe(probeCtx)
+	for ctx.Err() == nil {
+		if err := g.term(ctx); err != nil {
+			return err
+		}
 	}
+	return nil
+}
+
+// term stands for election once, and returns when leadership is lost or ctx ends, and all that it started has stopped.
+func (g *guard) term(ctx context.Context) error {
 	led := make(chan error, 1)
-	standing, stepDown := context.WithCancel(ctx)
-	defer stepDown()
+	leading := false
 	elector, err := leaderelection.NewLeaderElector(leaderelection.LeaderElectionConfig{
-		Lock: lock, LeaseDuration: leaseDuration, RenewDeadline: renewDeadline, RetryPeriod: retryPeriod, ReleaseOnCancel: true, Name: leaseName,
+		Lock: &resourcelock.LeaseLock{
+			LeaseMeta:  metav1.ObjectMeta{Namespace: g.namespace, Name: leaseName},
+			Client:     g.client.CoordinationV1(),
+			LockConfig: resourcelock.ResourceLockConfig{Identity: g.identity},
+		},
+		LeaseDuration: leaseDuration, RenewDeadline: renewDeadline, RetryPeriod: retryPeriod, ReleaseOnCancel: true, Name: leaseName,
 		Callbacks: leaderelection.LeaderCallbacks{
-			OnStartedLeading: func(ctx context.Context) {
-				led <- g.lead(ctx)
-				stepDown() // who cannot guard must not keep others from it
-			},
+			OnStartedLeading: func(ctx context.Context) { led <- g.lead(ctx) },
 			OnStoppedLeading: func() { g.leader.Set(0) },
 			OnNewLeader: func(who string) {
-				g.troubles.Set("kubernetes", nil, true)
+				leading = leading || who == g.identity
 				g.log.Info("leader", zap.String("identity", who), zap.Bool("self", who == g.identity))
 			},
 		},
@@ -95,24 +104,26 @@ func (g *guard) run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("set up leader election: %w", err)
 	}
-	probeCtx, stopProbe := context.WithCancel(ctx)
-	defer stopProbe()
-	go g.probe(probeCtx)
-	elector.Run(standing)
-	if standing.Err() != nil {
-		select {
-		case err = <-led:
-		case <-time.After(5 * time.Second): // a call that hangs must not hold the process up
-		}
-		if ctx.Err() != nil {
-			return nil
-		}
-		if err != nil && !errors.Is(err, context.Canceled) {
+	elector.Run(ctx)
+	if ctx.Err() == nil {
+		g.log.Error("lost the lease to lead: it could not be renewed in time; standing for election again")
+	}
+	if !leading {
+		return nil
+	}
+	select {
+	case err := <-led:
+		if err != nil && ctx.Err() == nil && !errors.Is(err, context.Canceled) {
 			return err
 		}
+		return nil
+	case <-time.After(stopTimeout):
+		return fmt.Errorf("the work of the term that ended did not stop within %s; ending the process, to start anew", stopTimeout)
 	}
-	return errors.New("lost the lease to lead (could not renew it in time); ending, to start anew")
 }
+
+// stopTimeout bounds how long the work of a term may take to stop. Every call it makes heeds its context.
+const stopTimeout = 20 * time.Second
 
 // lead guards until ctx ends.
 func (g *guard) lead(ctx context.Context) error {
@@ -140,11 +151,16 @@ func (g *guard) lead(ctx context.Context) error {
 		return nil
 	}
 	g.troubles.Set("watch", nil, true)
-	g.mu.Lock()
-	g.loop, g.watch = loop, watch
-	g.mu.Unlock()
+	g.set(loop, watch)
+	defer g.set(nil, nil)
 	g.log.Info("guarding", zap.Time("since", since), zap.Int("workloads", len(watch.Keys())))
 	return loop.Run(ctx)
+}
+
+func (g *guard) set(loop *bake.Loop, watch *watcher.Watcher) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.loop, g.watch = loop, watch
 }
 
 // prepare waits until the records can be read, and finds out since when this cluster is guarded: since the Lease was
