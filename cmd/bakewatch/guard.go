@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	promclient "github.com/prometheus/client_golang/prometheus"
@@ -83,8 +84,10 @@ func (g *guard) run(ctx context.Context) error {
 
 // term stands for election once, and returns when leadership is lost or ctx ends, and all that it started has stopped.
 func (g *guard) term(ctx context.Context) error {
+	standing, stepDown := context.WithCancel(ctx)
+	defer stepDown()
+	var began atomic.Bool
 	led := make(chan error, 1)
-	leading := false
 	elector, err := leaderelection.NewLeaderElector(leaderelection.LeaderElectionConfig{
 		Lock: &resourcelock.LeaseLock{
 			LeaseMeta:  metav1.ObjectMeta{Namespace: g.namespace, Name: leaseName},
@@ -93,10 +96,13 @@ func (g *guard) term(ctx context.Context) error {
 		},
 		LeaseDuration: leaseDuration, RenewDeadline: renewDeadline, RetryPeriod: retryPeriod, ReleaseOnCancel: true, Name: leaseName,
 		Callbacks: leaderelection.LeaderCallbacks{
-			OnStartedLeading: func(ctx context.Context) { led <- g.lead(ctx) },
+			OnStartedLeading: func(ctx context.Context) {
+				began.Store(true)
+				led <- g.lead(ctx)
+				stepDown() // who cannot guard must not keep others from it
+			},
 			OnStoppedLeading: func() { g.leader.Set(0) },
 			OnNewLeader: func(who string) {
-				leading = leading || who == g.identity
 				g.log.Info("leader", zap.String("identity", who), zap.Bool("self", who == g.identity))
 			},
 		},
@@ -104,21 +110,29 @@ func (g *guard) term(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("set up leader election: %w", err)
 	}
-	elector.Run(ctx)
+	elector.Run(standing)
 	if ctx.Err() == nil {
-		g.log.Error("lost the lease to lead: it could not be renewed in time; standing for election again")
+		g.log.Error("no longer leading; standing for election again")
 	}
-	if !leading {
+	if !began.Load() {
 		return nil
 	}
 	select {
 	case err := <-led:
 		if err != nil && ctx.Err() == nil && !errors.Is(err, context.Canceled) {
-			return err
+			g.troubles.Set("guard", err, true)
+			sleep(ctx, retryPeriod)
 		}
 		return nil
 	case <-time.After(stopTimeout):
 		return fmt.Errorf("the work of the term that ended did not stop within %s; ending the process, to start anew", stopTimeout)
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
 	}
 }
 
@@ -153,6 +167,7 @@ func (g *guard) lead(ctx context.Context) error {
 	g.troubles.Set("watch", nil, true)
 	g.set(loop, watch)
 	defer g.set(nil, nil)
+	g.troubles.Set("guard", nil, true)
 	g.log.Info("guarding", zap.Time("since", since), zap.Int("workloads", len(watch.Keys())))
 	return loop.Run(ctx)
 }
