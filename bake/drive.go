@@ -162,6 +162,10 @@ func (l *Loop) carry(ctx context.Context, k Key, e *entry, s State, step Step) e
 	return nil
 }
 
+// forbiddenFor is how long a refusal for want of rights is taken for a passing one: an API server that has just started
+// refuses everything for some seconds.
+const forbiddenFor = time.Minute
+
 // undo puts the target back; its intent is on record. Then it records the receipt, or ends the bake by what forbade it.
 func (l *Loop) undo(ctx context.Context, k Key, e *entry, s State) error {
 	b := e.work.bake.DeepCopy()
@@ -184,7 +188,7 @@ func (l *Loop) undo(ctx context.Context, k Key, e *entry, s State) error {
 	case errors.Is(err, ErrNoRevision):
 		step = end(v1alpha1.OutcomeHeld, CodeNoGood, fmt.Sprintf("held: %s of %s no longer exists (revisionHistoryLimit?)", rev(rb.Target), b.Spec.Ref))
 		step.Reasons = append(b.Status.Reasons, step.Reasons...)
-	case errors.Is(err, ErrNotPermitted), time.Since(rb.IntendedAt.Time) > s.Frozen.Deadline:
+	case errors.Is(err, ErrNotPermitted) && time.Since(rb.IntendedAt.Time) > forbiddenFor, time.Since(rb.IntendedAt.Time) > s.Frozen.Deadline:
 		step = end(v1alpha1.OutcomeHeld, CodeRollbackFailed, fmt.Sprintf("held: %s could not be rolled back to %s: %v", b.Spec.Ref, rev(rb.Target), err))
 		step.Reasons = append(b.Status.Reasons, step.Reasons...)
 	default:

@@ -160,8 +160,12 @@ func (g *guard) lead(ctx context.Context) error {
 		Policy: g.live.Current, Log: g.log, Metrics: g.metrics, Since: since,
 	})
 	go watch.Run(ctx)
-	g.troubles.Set("watch", errors.New("the first list of deployments has not arrived yet"), true)
-	if !watch.WaitSynced(ctx) {
+	late := time.AfterFunc(5*time.Second, func() {
+		g.troubles.Set("watch", errors.New("the first list of deployments has not arrived yet"), true)
+	})
+	synced := watch.WaitSynced(ctx)
+	late.Stop()
+	if !synced {
 		return nil
 	}
 	g.troubles.Set("watch", nil, true)

@@ -95,7 +95,11 @@ func newLogger(format, level string) (*zap.Logger, error) {
 	if err != nil {
 		return nil, fmt.Errorf("set up logging: %w", err)
 	}
-	klog.SetLogger(zapr.NewLogger(log.Named("kubernetes").WithOptions(zap.IncreaseLevel(zapcore.WarnLevel))))
+	// The client library repeats itself every few seconds while the API server is away: once a minute is enough.
+	seldom := zap.WrapCore(func(core zapcore.Core) zapcore.Core {
+		return zapcore.NewSamplerWithOptions(core, time.Minute, 1, 0)
+	})
+	klog.SetLogger(zapr.NewLogger(log.Named("kubernetes").WithOptions(zap.IncreaseLevel(zapcore.WarnLevel), seldom)))
 	return log, nil
 }
 
