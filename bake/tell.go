@@ -19,7 +19,7 @@ import (
 const (
 	AlertRolledBack   = "BakewatchRolledBack"   // a rollback is under way, done, or did not help
 	AlertHeld         = "BakewatchHeld"         // a regression waits for a person
-	AlertInconclusive = "BakewatchInconclusive" // a rollout went unguarded, because its signals could not be read
+	AlertInconclusive = "BakewatchInconclusive" // a rollout could not be judged: its signals could not be read, or were suspicious
 )
 
 const (
@@ -54,7 +54,7 @@ func alertAtEnd(st *v1alpha1.BakeStatus, at time.Time) *v1alpha1.Alert {
 		}
 		a.Name = AlertHeld
 	case v1alpha1.OutcomeInconclusive:
-		if has(st.Reasons, decide.CodeBlind) || has(st.Reasons, decide.CodeSilent) {
+		if has(st.Reasons, decide.CodeBlind) || has(st.Reasons, decide.CodeSilent) || has(st.Reasons, decide.CodeSuspicion) {
 			a = fire(AlertInconclusive, at)
 			a.Until = micro(at.Add(time.Hour))
 		}
