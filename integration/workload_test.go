@@ -1,0 +1,85 @@
+package integration
+
+import (
+	"fmt"
+	"maps"
+	"testing"
+
+	"sigs.k8s.io/yaml"
+)
+
+// app is a Deployment as a user would write it. What is zero is left out.
+type app struct {
+	name      string
+	version   string // tag of the image
+	replicas  int    // left out below 0
+	rps       int    // 30 if not set
+	errorRate float64
+	after     string            // behaves well for so long
+	mode      string            // of the playground's pods: crash, unready …
+	env       map[string]string // of the container
+	spec      map[string]any    // more of the Deployment's spec
+	meta      map[string]string // annotations of the Deployment
+}
+
+// yaml is the manifest.
+func (a app) yaml(t *testing.T) string {
+	t.Helper()
+	play := map[string]string{}
+	note := func(key, value string) {
+		if value != "" {
+			play["playground.bakewatch.dev/"+key] = value
+		}
+	}
+	if a.rps == 0 {
+		a.rps = 30
+	}
+	note("rps", fmt.Sprint(a.rps))
+	if a.errorRate > 0 {
+		note("error-rate", fmt.Sprint(a.errorRate))
+	}
+	note("after", a.after)
+	note("mode", a.mode)
+	container := map[string]any{"name": "app", "image": "app:" + a.version}
+	var env []map[string]string
+	for k, v := range a.env {
+		env = append(env, map[string]string{"name": k, "value": v})
+	}
+	if len(env) > 0 {
+		container["env"] = env
+	}
+	labels := map[string]string{"app": a.name}
+	spec := map[string]any{
+		"selector": map[string]any{"matchLabels": labels},
+		"template": map[string]any{
+			"metadata": map[string]any{"labels": labels, "annotations": play},
+			"spec":     map[string]any{"containers": []any{container}},
+		},
+	}
+	if a.replicas >= 0 {
+		spec["replicas"] = a.replicas
+	}
+	maps.Copy(spec, a.spec)
+	meta := map[string]any{"name": a.name}
+	if len(a.meta) > 0 {
+		meta["annotations"] = a.meta
+	}
+	raw, err := yaml.Marshal(map[string]any{"apiVersion": "apps/v1", "kind": "Deployment", "metadata": meta, "spec": spec})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(raw)
+}
+
+// good and bad are versions of a Deployment with two replicas.
+func good(name, version string) app { return app{name: name, version: version, replicas: 2} }
+
+func bad(name, version string) app {
+	return app{name: name, version: version, replicas: 2, errorRate: 0.4}
+}
+
+// deploy applies a version.
+func (s *stage) deploy(a app, flags ...string) {
+	s.t.Helper()
+	s.apply(a.yaml(s.t), flags...)
+}
