@@ -46,6 +46,8 @@ func why(s signals.Side) string {
 		return s.Detail
 	case s.Missing != signals.Present:
 		return string(s.Missing)
+	case !s.Spoke():
+		return string(signals.NotNumber)
 	}
 	return "it served no requests"
 }

@@ -3,10 +3,7 @@
 // folder below this one.
 package signals
 
-import (
-	"math"
-	"time"
-)
+import "time"
 
 // Counts are what was counted over a window of time.
 type Counts struct {
@@ -47,12 +44,15 @@ type Side struct {
 	Pods map[string]Counts `json:"pods,omitempty"` // by pod where the source can tell; the sum of it is Counts
 }
 
-// Spoke reports whether the side's counts may be believed: present, finite and not negative.
+// Spoke reports whether the side's counts may be believed: present, not negative and not beyond counting.
 func (s Side) Spoke() bool {
 	return s.Missing == Present && sane(s.Requests) && sane(s.Errors)
 }
 
-func sane(x float64) bool { return x >= 0 && !math.IsInf(x, 0) && !math.IsNaN(x) }
+// maxCount is the largest count that a float holds exactly. Sums of what is below it stay finite.
+const maxCount = 1 << 53
+
+func sane(x float64) bool { return x >= 0 && x <= maxCount } // NaN is neither
 
 // Window is a span of time, open at From and closed at To: samples in (From, To] belong to it.
 type Window struct {
