@@ -52,7 +52,9 @@ func TestThresholdRules(t *testing.T) {
 		{"ticks in which nothing was served neither add nor end", ofHTTP(usual, clean, concat(
 			[]signals.Reading{tick(spoke(100, 20))}, repeat(5, tick(spoke(0, 0))), []signals.Reading{tick(spoke(100, 20))}, repeat(3, tick(spoke(0, 0))))...), Regressed, CodeThreshold,
 			"http-errors: 20% of 100 requests failed on rev 7 against 0% of 10,000 on rev 6"},
+		{"so that one bad tick stays one", ofHTTP(usual, clean, concat([]signals.Reading{tick(spoke(100, 20))}, repeat(5, tick(spoke(0, 0))))...), Undecided, CodeSuspicion, ""},
 		{"nor do blind ones", ofHTTP(usual, clean, tick(spoke(100, 20)), tick(missing(signals.Failed, "connection refused")), tick(missing(signals.Late, "")), tick(spoke(100, 20))), Regressed, CodeThreshold, ""},
+		{"half of the ticks are enough", ofHTTP(usual, clean, tick(spoke(100, 0)), tick(missing(signals.Failed, ""))), Healthy, CodeWithin, ""},
 		// Looking back as far as it takes.
 		{"a quiet service is judged by more ticks", ofHTTP(usual, clean, repeat(30, tick(spoke(2, 1)))...), Regressed, CodeThreshold, "http-errors: 50% of 50 requests failed on rev 7 against 0% of 10,000 on rev 6"},
 		{"a busy one by its newest", ofHTTP(usual, clean, tick(spoke(100_000, 0)), tick(spoke(50, 20)), tick(spoke(50, 20))), Regressed, CodeThreshold, "http-errors: 40% of 50 requests failed on rev 7 against 0% of 10,000 on rev 6"},
@@ -95,6 +97,7 @@ func TestWhatCannotBeSeenIsNamed(t *testing.T) {
 		{"nobody serves anything", ofHTTP(usual, spoke(0, 0), repeat(4, tick(spoke(0, 0), spoke(0, 0)))...), CodeTooFewRequests, "http-errors: 0 requests on rev 7, fewer than the 50 needed to judge"},
 		{"the source is dead", ofHTTP(usual, refused, repeat(4, tick(refused, refused))...), CodeBlind, "http-errors: could not be read in 4 of 4 ticks (prometheus: connection refused)"},
 		{"the source died", ofHTTP(usual, past, concat(repeat(2, tick(spoke(100, 0))), repeat(3, tick(refused, refused)))...), CodeBlind, "http-errors: could not be read in 3 of 5 ticks (prometheus: connection refused)"},
+		{"no series, and late", ofHTTP(usual, past, tick(gone), tick(gone), tick(missing(signals.Late, "newest sample is 90s old"))), CodeBlind, "http-errors: could not be read in 3 of 3 ticks (newest sample is 90s old)"},
 		{"late", ofHTTP(usual, past, tick(missing(signals.Late, "newest sample is 90s old"))), CodeBlind, "http-errors: could not be read in 1 of 1 tick (newest sample is 90s old)"},
 		{"not a number", ofHTTP(usual, past, repeat(2, tick(missing(signals.NotNumber, "")))...), CodeBlind, "http-errors: could not be read in 2 of 2 ticks (not-number)"},
 		{"not a number, and the source did not say so", ofHTTP(usual, past, repeat(2, tick(spoke(nan, 1)))...), CodeBlind, "http-errors: could not be read in 2 of 2 ticks (not-number)"},
