@@ -124,11 +124,10 @@ func (l *Loop) tell(e *entry) {
 	l.alerts[id(w.bake)] = announce.Alert{Name: a.Name, Severity: severity(w.bake), Story: story(w.bake, announce.Ended), StartsAt: a.StartsAt.Time, EndsAt: a.Until.Time}
 }
 
+// severity is a label, and so part of the alert's identity: it must not change while the alert fires, or Alertmanager
+// would take it for a second alert, and the first would go on until it lapses.
 func severity(b *v1alpha1.Bake) string {
-	switch rb := b.Status.Rollback; {
-	case b.Status.Observed, b.Status.Outcome == v1alpha1.OutcomeInconclusive:
-		return "warning"
-	case rb != nil && rb.Recovered == "Yes":
+	if b.Status.Observed || b.Status.Outcome == v1alpha1.OutcomeInconclusive {
 		return "warning"
 	}
 	return "critical"
