@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds playground/.bin/playground and playground/.bin/kubectl and provides Prometheus and Alertmanager. The first
-# build compiles all of Kubernetes; later ones find it in Go's build cache.
+# Builds playground, kubectl and demo into playground/.bin and provides Prometheus and Alertmanager. The first build
+# compiles all of Kubernetes; later ones find it in Go's build cache.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
@@ -8,7 +8,7 @@ readonly version=v1.37.2
 readonly minor=${version#v1.}
 readonly base=k8s.io/component-base/version
 readonly ldflags="-s -w -X $base.gitVersion=$version -X $base.gitMajor=1 -X $base.gitMinor=${minor%%.*} -X $base.gitTreeState=clean"
-readonly packages=(./cmd/playground ./cmd/kubectl)
+readonly packages=(./cmd/playground ./cmd/kubectl ./cmd/demo)
 
 command -v go >/dev/null || { echo "build: go is not on PATH: install Go 1.26 or newer from https://go.dev/dl/" >&2; exit 1; }
 
@@ -46,7 +46,7 @@ watch() {
 downloading() { echo "downloading modules, $(grep -c '^go: downloading' "$log" || true) so far, $(elapsed); last: $(tail -n 1 "$log" | sed 's/^go: downloading //')"; }
 compiling() { echo "compiled $(grep -c -E '^[A-Za-z0-9._~/-]+$' "$log" || true) of at most $total packages, $(elapsed); last: $(tail -n 1 "$log")"; }
 
-echo "build: playground (etcd, kube-apiserver, kube-controller-manager, kube-scheduler $version) and kubectl"
+echo "build: playground (etcd, kube-apiserver, kube-controller-manager, kube-scheduler $version), kubectl and demo"
 echo "build: the first time takes about 15 to 20 minutes on 2 cores and 4 GB of Go's build cache; later times take seconds"
 go list -deps -f '{{.ImportPath}}' "${packages[@]}" >"$log.deps" 2>"$log" &
 build_pid=$!
@@ -60,4 +60,4 @@ build_pid=$!
 watch compiling
 echo "build: compiled $(grep -c -E '^[A-Za-z0-9._~/-]+$' "$log" || true) packages (the rest came from Go's build cache) in $(elapsed)"
 ./tools.sh
-echo "build: done in $(elapsed): playground/.bin/playground, playground/.bin/kubectl"
+echo "build: done in $(elapsed): playground/.bin/{playground,kubectl,demo}"

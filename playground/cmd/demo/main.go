@@ -18,7 +18,7 @@ import (
 type options struct {
 	bakewatch string
 	deploy    string
-	dir       string
+	runDir    string
 	ports     string
 	listen    string
 	timeout   time.Duration
@@ -29,7 +29,7 @@ func main() {
 	var o options
 	flag.StringVar(&o.bakewatch, "bakewatch", ".bin/bakewatch", "the daemon's binary")
 	flag.StringVar(&o.deploy, "deploy", "deploy", "directory with the manifests to install it")
-	flag.StringVar(&o.dir, "dir", "playground/.run", "directory of the playground that is started; what an earlier one left there is forgotten")
+	flag.StringVar(&o.runDir, "dir", "playground/.run", "directory of the playground that is started; what an earlier one left there is forgotten")
 	flag.StringVar(&o.ports, "ports", "default", `ports of the playground: "default", "free", or a list as of "playground up"`)
 	flag.StringVar(&o.listen, "listen", "", "address of the daemon's metrics (default 127.0.0.1:18081, or a free port with --ports free)")
 	flag.DurationVar(&o.timeout, "timeout", 5*time.Minute, "give up after this long")
@@ -58,7 +58,7 @@ func run(ctx context.Context, o options) int {
 			d.showLog()
 		}
 		if o.hold && d.addresses.Kubeconfig != "" && ctx.Err() == nil {
-			d.hold(ctx, err)
+			d.keepUp(ctx, err)
 		}
 		if stopErr := d.stop(); stopErr != nil {
 			err = errors.Join(err, stopErr)

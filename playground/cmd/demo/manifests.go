@@ -42,7 +42,7 @@ var (
 	v4 = version{"v4", "0.0005", "2s"}
 )
 
-func (v version) image() string { return "registry.example/web:" + v.Version }
+func (v version) image() string { return "web:" + v.Version }
 
 // policy fills in the manifest of the demo's policy.
 type policy struct {

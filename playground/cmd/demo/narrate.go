@@ -32,12 +32,13 @@ type narrator struct {
 	colour bool
 	began  time.Time
 	mu     sync.Mutex
+	said   map[string]bool
 }
 
 func newNarrator(out *os.File) *narrator {
 	info, err := out.Stat()
 	colour := err == nil && info.Mode()&os.ModeCharDevice != 0 && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
-	return &narrator{out: out, colour: colour, began: time.Now()}
+	return &narrator{out: out, colour: colour, began: time.Now(), said: map[string]bool{}}
 }
 
 func (n *narrator) paint(code, text string) string {
@@ -49,9 +50,23 @@ func (n *narrator) paint(code, text string) string {
 
 // say prints a fact. What has several lines is several facts.
 func (n *narrator) say(who, format string, args ...any) {
-	now := time.Now()
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	n.print(who, format, args...)
+}
+
+// sayOnce prints a fact, unless it was printed under the same key before.
+func (n *narrator) sayOnce(key, who, format string, args ...any) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if !n.said[key] {
+		n.said[key] = true
+		n.print(who, format, args...)
+	}
+}
+
+func (n *narrator) print(who, format string, args ...any) {
+	now := time.Now()
 	for line := range strings.Lines(strings.TrimSpace(fmt.Sprintf(format, args...))) {
 		head := fmt.Sprintf("%s %6.1fs  ", now.Format("15:04:05"), now.Sub(n.began).Seconds())
 		_, _ = fmt.Fprintf(n.out, "%s%s %s\n", n.paint("2", head), n.paint(colours[who], fmt.Sprintf("%-12s", who)), strings.TrimRight(line, " \n"))
