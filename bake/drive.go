@@ -37,7 +37,7 @@ func (l *Loop) drive(ctx context.Context, k Key, e *entry, live policy.Resolved)
 			return 0, err
 		}
 	}
-	return 0, l.finishTelling(ctx, e)
+	return 0, l.finishTelling(ctx, e, false)
 }
 
 // state gathers what the next step depends on; it reads the ticks that are due. next is when the next tick is due.

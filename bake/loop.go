@@ -323,10 +323,10 @@ func (l *Loop) detect(ctx context.Context, k Key, e *entry, s Sight, live policy
 	switch {
 	case e.digest == s.Digest:
 		return 0, nil
-	case e.digest == "" && e.seen && e.current.Number == s.Number && s.CaughtUp:
+	case e.digest == "" && e.seen && e.current.Number == s.Number && s.CaughtUp && !s.Paused:
 		e.digest = s.Digest // after a restart: the revision is the one on record
 		return 0, nil
-	case !e.seen && s.CaughtUp && s.Number > 0 && !s.SettledAt.IsZero() && s.SettledAt.Before(l.Since):
+	case !e.seen && s.CaughtUp && !s.Paused && s.Number > 0 && !s.SettledAt.IsZero() && s.SettledAt.Before(l.Since):
 		e.adopt(s) // it was rolled out before guarding began; no need to ask
 		return 0, nil
 	}
@@ -355,19 +355,8 @@ func (l *Loop) detect(ctx context.Context, k Key, e *entry, s Sight, live policy
 // begin ends the bake that went on, if any, and records that of the new rollout.
 func (l *Loop) begin(ctx context.Context, k Key, e *entry, d Detection, s Sight, live policy.Resolved) error {
 	firstSeen := !e.seen
-	if w := e.work; w != nil {
-		e.current = d.Current
-		if w.bake.Status.Outcome == "" {
-			if _, err := l.drive(ctx, k, e, live); err != nil { // it ends: its revision is no longer the current one
-				return err
-			}
-			if w.bake.Status.Outcome == "" {
-				return fmt.Errorf("%s goes on although %s has come", id(w.bake), rev(d.Current))
-			}
-		}
-		if err := l.finishTelling(ctx, e); err != nil {
-			return err
-		}
+	if err := l.supersede(ctx, k, e, d.Current, live); err != nil {
+		return err
 	}
 	r := d.Rollout
 	missed := time.Since(r.StartedAt) > live.Window+patience && s.Complete()
@@ -403,6 +392,30 @@ func (l *Loop) begin(ctx context.Context, k Key, e *entry, d Detection, s Sight,
 		step.Good = true
 		return l.end(ctx, k, e, step)
 	}
+	return nil
+}
+
+// supersede ends the bake that went on, if any, and lets go of it, because a newer rollout has come. Until that one is on
+// record the old revision stays the current one: whatever fails, the newer one is found again.
+func (l *Loop) supersede(ctx context.Context, k Key, e *entry, newer v1alpha1.Revision, live policy.Resolved) error {
+	w := e.work
+	if w == nil {
+		return nil
+	}
+	defer func(before v1alpha1.Revision) { e.current = before }(e.current)
+	e.current = newer
+	if w.bake.Status.Outcome == "" {
+		if _, err := l.drive(ctx, k, e, live); err != nil { // it ends: its revision is no longer the current one
+			return err
+		}
+		if w.bake.Status.Outcome == "" {
+			return fmt.Errorf("%s goes on although %s has come", id(w.bake), rev(newer))
+		}
+	}
+	if err := l.finishTelling(ctx, e, true); err != nil { // guarding does not wait for it
+		l.Log.Warn("an alert is not resolved; it lapses by itself", zap.String("bake", id(w.bake)), zap.Error(err))
+	}
+	l.letGo(e)
 	return nil
 }
 

@@ -217,11 +217,12 @@ func inWorld(t *testing.T, test func(t *testing.T, w *world)) {
 		w.create(web, "A")
 		time.Sleep(time.Hour)
 		w.since = time.Now()
+		t.Cleanup(func() {
+			if w.newest != nil {
+				w.newest.stop()
+			}
+		})
 		test(t, w)
-		if w.newest != nil {
-			w.newest.stop()
-		}
-		time.Sleep(time.Minute) // timers of the queue run out
 	})
 }
 

@@ -164,13 +164,14 @@ func (l *Loop) takeReceipts(ctx context.Context, k Key, e *entry) error {
 }
 
 // finishTelling looks after a bake that has ended: it resolves its alert in time, and lets go of it when all is told.
-func (l *Loop) finishTelling(ctx context.Context, e *entry) error {
+// newer says that a newer rollout has come, which leaves nothing to wait for.
+func (l *Loop) finishTelling(ctx context.Context, e *entry, newer bool) error {
 	w := e.work
 	if w == nil || w.bake.Status.Outcome == "" {
 		return nil
 	}
 	st := w.bake.Status
-	newer := e.current.Hash != "" && e.current.Hash != w.bake.Spec.To.Hash && (st.Rollback == nil || e.current.Hash != st.Rollback.Target.Hash)
+	newer = newer || e.current.Hash != "" && e.current.Hash != w.bake.Spec.To.Hash && (st.Rollback == nil || e.current.Hash != st.Rollback.Target.Hash)
 	if a := st.Alert; a != nil && a.ResolvedAt == nil {
 		if !newer && time.Now().Before(a.Until.Time) {
 			l.tell(e)

@@ -11,6 +11,9 @@ type Input struct {
 // signal that was judged and found within its threshold, and none that could have spoken and did not; a signal that has
 // no series on either side does not belong to this workload and does not count. All else is Undecided.
 func Judge(in Input) Verdict {
+	if len(in.Signals) == 0 {
+		return Verdict{Result: Undecided, Reasons: []Reason{{Code: CodeNoSeries, Sentence: "no signal is measured for this workload"}}}
+	}
 	names := sides{to: in.To, from: in.From}
 	var regressed, undecided, absent, healthy []Reason
 	for _, e := range in.Signals {

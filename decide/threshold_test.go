@@ -155,7 +155,7 @@ func TestSeveralSignals(t *testing.T) {
 		result Result
 		order  []string // signals in the order of the reasons
 	}{
-		{"none", nil, Undecided, nil},
+		{"none", nil, Undecided, []string{""}},
 		{"all well", []Evidence{well, well}, Healthy, []string{"well", "well"}},
 		{"one worse", []Evidence{well, worse}, Regressed, []string{"worse"}},
 		{"one worse beside a blind one", []Evidence{blind, worse, absent}, Regressed, []string{"worse", "blind"}},
