@@ -92,7 +92,12 @@ func (e *entry) close(b *v1alpha1.Bake) {
 		e.unprovenSince = time.Time{}
 		e.goodSince = st.EndedAt.Time
 	}
-	if name := b.Name; !slices.Contains(e.past, name) {
+	e.retire(b.Name)
+}
+
+// retire counts a Bake among those that are pruned one day.
+func (e *entry) retire(name string) {
+	if !slices.Contains(e.past, name) {
 		e.past = append(e.past, name)
 	}
 }

@@ -1,6 +1,7 @@
 package bake
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -210,13 +211,16 @@ func (l *Loop) Load(ctx context.Context) error {
 		return fmt.Errorf("read the bakes recorded so far: %w", err)
 	}
 	for k, bakes := range byWorkload {
-		slices.SortFunc(bakes, func(a, b *v1alpha1.Bake) int { return a.Spec.StartedAt.Compare(b.Spec.StartedAt.Time) })
+		slices.SortFunc(bakes, older)
 		e := l.ledger.of(k)
 		for _, b := range bakes {
 			if b.Spec.Workload.UID != e.uid { // deleted and made anew under the same name
 				*e = entry{past: e.past}
 			}
 			e.begin(b)
+			if rb := b.Status.Rollback; rb != nil && rb.PatchedAt != nil {
+				e.current = rb.Target // what came later, be it the same template again, is a rollout
+			}
 			if rb := b.Status.Rollback; rb != nil && (b.Status.Outcome == "" || rb.PatchedAt != nil) {
 				l.budget.spend(id(b), b.Namespace, rb.IntendedAt.Time)
 			}
@@ -225,7 +229,7 @@ func (l *Loop) Load(ctx context.Context) error {
 			}
 			if l.unfinished(b) {
 				if e.work != nil { // only the newest goes on; an older one is told no more
-					e.past = append(e.past, e.work.bake.Name)
+					e.retire(e.work.bake.Name)
 				}
 				e.work = l.workOn(b)
 			}
@@ -234,6 +238,14 @@ func (l *Loop) Load(ctx context.Context) error {
 	}
 	l.Log.Info("bakes loaded", zap.Int("workloads", len(byWorkload)))
 	return nil
+}
+
+// older orders the Bakes of one name: revision numbers only grow, as long as it is the same workload.
+func older(a, b *v1alpha1.Bake) int {
+	if a.Spec.Workload.UID == b.Spec.Workload.UID {
+		return cmp.Compare(a.Spec.To.Number, b.Spec.To.Number)
+	}
+	return a.Spec.StartedAt.Compare(b.Spec.StartedAt.Time)
 }
 
 // unfinished reports whether anything is left to do for a bake: steps, an alert to resolve, somebody to tell.
