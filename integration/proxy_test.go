@@ -7,11 +7,13 @@ import (
 	"encoding/pem"
 	"fmt"
 	"io"
+	"log"
 	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -39,73 +41,81 @@ func (m mutation) done() bool { return m.Status/100 == 2 }
 // proxy stands between one daemon and all that it writes to: the API server, Grafana, the webhook and Alertmanager. It
 // puts the daemon's mutations in a row, so that a test can stop the world before any of them, or after it was answered.
 type proxy struct {
-	t       *testing.T
-	kube    *httptest.Server
-	others  map[string]*httptest.Server // by the name of the receiver
-	forward map[string]http.Handler
+	t          *testing.T
+	kubeconfig string   // by which the daemon reaches the API server through the proxy, with the rights of deploy/
+	through    *cluster // the cluster with the proxy's addresses, for the policy
+	upstreams  map[string]http.Handler
 
-	// before is asked before a mutation is forwarded, and after once it was answered. While either runs no other mutation
-	// is forwarded. If one returns false the daemon gets no answer. nil: all pass.
-	before, after func(m *mutation) bool
+	// row is held while a mutation is under way; it guards the hooks. before is asked before a mutation is forwarded, and
+	// after once it was answered. If one of them returns false the daemon gets no answer.
+	row           sync.Mutex
+	before, after func(m mutation) bool
 
-	row  sync.Mutex // held while a mutation is under way
-	mu   sync.Mutex // guards the rest
+	mu   sync.Mutex // guards what follows
 	life int        // which start of the daemon is let through
 	open bool
 	log  []*mutation
 }
 
-// newProxy listens for one daemon. receivers are the addresses of grafana, webhook and alertmanager.
-func newProxy(t *testing.T, kube *rest.Config, receivers map[string]string) *proxy {
+// newProxy listens for one daemon.
+func newProxy(t *testing.T, c *cluster) *proxy {
 	t.Helper()
-	p := &proxy{t: t, others: map[string]*httptest.Server{}, forward: map[string]http.Handler{}}
-	tls := rest.AnonymousClientConfig(kube) // the daemon brings its own credentials
-	transport, err := rest.TransportFor(tls)
+	through := *c
+	p := &proxy{t: t, through: &through, upstreams: map[string]http.Handler{}}
+	account, err := clientcmd.BuildConfigFromFlags("", c.guardKubeconfig)
 	if err != nil {
 		t.Fatal(err)
 	}
-	serve := func(name, address string, transport http.RoundTripper) http.Handler {
-		u, err := url.Parse(address)
-		if err != nil {
-			t.Fatal(err)
-		}
-		p.forward[name] = &httputil.ReverseProxy{
-			Rewrite:       func(r *httputil.ProxyRequest) { r.SetURL(u) },
-			Transport:     transport,
-			FlushInterval: -1, // watches are streams
-			ErrorHandler:  func(_ http.ResponseWriter, _ *http.Request, _ error) { panic(http.ErrAbortHandler) },
-		}
-		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { p.serve(name, w, r) })
+	tls, err := rest.TransportFor(rest.AnonymousClientConfig(account)) // the daemon brings its own credentials
+	if err != nil {
+		t.Fatal(err)
 	}
-	p.kube = httptest.NewTLSServer(serve("kube", kube.Host, transport))
-	for name, address := range receivers {
-		p.others[name] = httptest.NewServer(serve(name, address, http.DefaultTransport))
+	front := p.listen("kube", account.Host, tls, httptest.NewTLSServer)
+	config := clientcmdapi.NewConfig()
+	config.Clusters["proxy"] = &clientcmdapi.Cluster{
+		Server:                   front.URL,
+		CertificateAuthorityData: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: front.Certificate().Raw}),
 	}
-	t.Cleanup(func() {
-		p.shut()
-		for _, s := range append(slices.Collect(maps.Values(p.others)), p.kube) {
-			s.CloseClientConnections()
-			s.Close()
-		}
-	})
+	config.AuthInfos["account"] = &clientcmdapi.AuthInfo{Token: account.BearerToken}
+	config.Contexts["it"] = &clientcmdapi.Context{Cluster: "proxy", AuthInfo: "account"}
+	config.CurrentContext = "it"
+	p.kubeconfig = filepath.Join(t.TempDir(), "kubeconfig")
+	if err := clientcmd.WriteToFile(*config, p.kubeconfig); err != nil {
+		t.Fatal(err)
+	}
+	for name, address := range map[string]*string{"grafana": &through.Grafana, "webhook": &through.Webhook, "alertmanager": &through.Alertmanager} {
+		*address = p.listen(name, *address, http.DefaultTransport, httptest.NewServer).URL
+	}
 	return p
 }
 
-// kubeconfig is how the daemon reaches the API server through the proxy, with a token of its service account.
-func (p *proxy) kubeconfig(token string) []byte {
-	c := clientcmdapi.NewConfig()
-	c.Clusters["proxy"] = &clientcmdapi.Cluster{
-		Server:                   p.kube.URL,
-		CertificateAuthorityData: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: p.kube.Certificate().Raw}),
-	}
-	c.AuthInfos["daemon"] = &clientcmdapi.AuthInfo{Token: token}
-	c.Contexts["proxy"] = &clientcmdapi.Context{Cluster: "proxy", AuthInfo: "daemon"}
-	c.CurrentContext = "proxy"
-	raw, err := clientcmd.Write(*c)
+// listen serves one upstream.
+func (p *proxy) listen(name, address string, transport http.RoundTripper, server func(http.Handler) *httptest.Server) *httptest.Server {
+	u, err := url.Parse(address)
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	return raw
+	p.upstreams[name] = &httputil.ReverseProxy{
+		Rewrite:       func(r *httputil.ProxyRequest) { r.SetURL(u) },
+		Transport:     transport,
+		FlushInterval: -1, // watches are streams
+		ErrorHandler:  func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) },
+	}
+	s := server(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { p.serve(name, w, r) }))
+	s.Config.ErrorLog = log.New(io.Discard, "", 0) // a daemon that is killed leaves broken connections
+	p.t.Cleanup(func() {
+		p.shut()
+		s.CloseClientConnections()
+		s.Close()
+	})
+	return s
+}
+
+// hook has the mutations that come from now on asked about. nil: all pass.
+func (p *proxy) hook(before, after func(m mutation) bool) {
+	p.row.Lock()
+	defer p.row.Unlock()
+	p.before, p.after = before, after
 }
 
 // admit lets a newly started daemon through. What an earlier one still has under way gets no further.
@@ -123,22 +133,24 @@ func (p *proxy) shut() {
 	p.open = false
 }
 
-func (p *proxy) admitted(life int) bool {
+// current is which start of the daemon is let through; 0 while none is.
+func (p *proxy) current() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.open && (life == 0 || p.life == life)
+	if !p.open {
+		return 0
+	}
+	return p.life
 }
 
 // serve forwards a request to the upstream of that name.
 func (p *proxy) serve(name string, w http.ResponseWriter, r *http.Request) {
-	p.mu.Lock()
-	life := p.life
-	p.mu.Unlock()
-	if !p.admitted(life) {
+	life := p.current()
+	if life == 0 {
 		panic(http.ErrAbortHandler)
 	}
 	if !mutates(r) {
-		p.forward[name].ServeHTTP(w, r)
+		p.upstreams[name].ServeHTTP(w, r)
 		return
 	}
 	body, err := io.ReadAll(r.Body)
@@ -148,25 +160,24 @@ func (p *proxy) serve(name string, w http.ResponseWriter, r *http.Request) {
 	m := &mutation{At: time.Now(), Body: body, Life: life}
 	p.row.Lock()
 	defer p.row.Unlock()
-	if !p.admitted(life) {
-		panic(http.ErrAbortHandler)
+	if p.current() != life {
+		panic(http.ErrAbortHandler) // its sender was killed while it waited
 	}
 	m.What = p.name(name, r, body)
 	p.mu.Lock()
 	p.log = append(p.log, m)
 	p.mu.Unlock()
-	if p.before != nil && !p.before(m) {
+	if p.before != nil && !p.before(*m) {
 		panic(http.ErrAbortHandler)
 	}
-	// What was sent arrives, even if its sender is dead by now.
-	r = r.WithContext(context.WithoutCancel(r.Context()))
+	r = r.WithContext(context.WithoutCancel(r.Context())) // what was sent arrives, even if its sender is dead by now
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	answer := httptest.NewRecorder()
-	p.forward[name].ServeHTTP(answer, r)
+	p.upstreams[name].ServeHTTP(answer, r)
 	p.mu.Lock()
 	m.Status = answer.Code
 	p.mu.Unlock()
-	if p.after != nil && !p.after(m) {
+	if p.after != nil && !p.after(*m) {
 		panic(http.ErrAbortHandler)
 	}
 	maps.Copy(w.Header(), answer.Header())
@@ -192,10 +203,8 @@ func (p *proxy) name(upstream string, r *http.Request, body []byte) string {
 		var story struct{ Stage string }
 		_ = json.Unmarshal(body, &story)
 		return "webhook: " + story.Stage
-	case upstream == "alertmanager" && has(": rolling back"):
-		return "alert: rolling back"
 	case upstream == "alertmanager":
-		return "alert: at the end"
+		return nameAlert(body)
 	case upstream == "grafana" && r.Method == http.MethodPost:
 		return "annotation: created"
 	case upstream == "grafana" && r.Method == http.MethodDelete:
@@ -211,7 +220,7 @@ func (p *proxy) name(upstream string, r *http.Request, body []byte) string {
 			}
 		}
 	case strings.HasSuffix(path, "/bakes"):
-		return "record: created" + p.which(body)
+		return "record: created" + which(body)
 	case strings.HasSuffix(path, "/status") && strings.Contains(path, "/bakes/"):
 		return p.nameRecord(body)
 	case strings.Contains(path, "/deployments/") && has(`"path":"/spec/template"`) && has(`"op":"replace"`):
@@ -222,8 +231,26 @@ func (p *proxy) name(upstream string, r *http.Request, body []byte) string {
 	return fmt.Sprintf("%s: %s %s", upstream, r.Method, path)
 }
 
+// nameAlert says what a post to Alertmanager is for.
+func nameAlert(body []byte) string {
+	var alerts []struct {
+		EndsAt      time.Time
+		Annotations map[string]string
+	}
+	if err := json.Unmarshal(body, &alerts); err != nil || len(alerts) == 0 {
+		return "alert: unreadable"
+	}
+	switch a := alerts[len(alerts)-1]; {
+	case !a.EndsAt.After(time.Now().Add(time.Second)):
+		return "alert: resolved"
+	case strings.Contains(a.Annotations["summary"], ": rolling back"):
+		return "alert: rolling back"
+	}
+	return "alert: at the end"
+}
+
 // which tells the bake of a later rollout apart from that of the first.
-func (p *proxy) which(body []byte) string {
+func which(body []byte) string {
 	var b v1alpha1.Bake
 	if err := json.Unmarshal(body, &b); err == nil && b.Spec.To.Number > 2 {
 		return fmt.Sprintf(" of rev %d", b.Spec.To.Number)
@@ -248,11 +275,11 @@ func (p *proxy) nameRecord(body []byte) string {
 		state += ", complete"
 	}
 	for _, m := range slices.Backward(p.mutations()) {
-		if m.done() && m.What == "record: "+state+p.which(body) {
-			return "receipts: while " + state + p.which(body)
+		if m.done() && m.What == "record: "+state+which(body) {
+			return "receipts: while " + state + which(body)
 		}
 	}
-	return "record: " + state + p.which(body)
+	return "record: " + state + which(body)
 }
 
 // mutations are those seen so far, in order.
