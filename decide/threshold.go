@@ -72,7 +72,7 @@ type look struct {
 
 // lookBack collects counts from tick i backwards until the candidate has served enough requests, so that a busy service
 // is judged by its last tick and a quiet one by as many as it takes. Old pods that served in those same ticks are the
-// baseline; where they served too little, their past is added.
+// baseline; where they served too little, what they served in earlier ticks and in their past is added.
 func (e Evidence) lookBack(i int) look {
 	var l look
 	for ; i >= 0; i-- {
@@ -87,8 +87,15 @@ func (e Evidence) lookBack(i int) look {
 			break
 		}
 	}
-	if l.baseline.Requests < e.Threshold.MinRequests && e.History.Spoke() {
-		l.baseline = l.baseline.Add(e.History.Counts)
+	if l.baseline.Requests < e.Threshold.MinRequests {
+		for i--; i >= 0; i-- {
+			if r := e.Ticks[i]; r.Baseline.Spoke() {
+				l.baseline = l.baseline.Add(r.Baseline.Counts)
+			}
+		}
+		if e.History.Spoke() {
+			l.baseline = l.baseline.Add(e.History.Counts)
+		}
 	}
 	l.known = l.baseline.Requests > 0
 	return l
