@@ -66,7 +66,10 @@ func (e *entry) begin(b *v1alpha1.Bake) {
 	if b.Spec.From != nil {
 		e.good = *b.Spec.From
 	}
-	e.unprovenSince = b.Spec.BaselineUntil.Time
+	e.goodSince, e.unprovenSince = time.Time{}, b.Spec.BaselineUntil.Time
+	if since := b.Spec.BaselineSince; since != nil {
+		e.goodSince = since.Time
+	}
 }
 
 // close remembers how a bake ended.
