@@ -34,7 +34,7 @@ func (r rules) yaml(c *cluster) string {
 	}
 	return fmt.Sprintf(`mode: %s
 sources: {prometheus: {url: %s, timeout: 5s}}
-bake: {window: %s, interval: 2s, verify: 6s, deadline: 60s}
+bake: {window: %s, interval: 2s, verify: 12s, deadline: 60s}
 budget: {perNamespace: %d, perCluster: 50, within: 10m}
 history: 20
 %s

@@ -20,6 +20,8 @@ type app struct {
 	env       map[string]string // of the container
 	spec      map[string]any    // more of the Deployment's spec
 	meta      map[string]string // annotations of the Deployment
+
+	serverSide bool // applied on the server side
 }
 
 // yaml is the manifest.
@@ -81,5 +83,8 @@ func bad(name, version string) app {
 // deploy applies a version.
 func (s *stage) deploy(a app, flags ...string) {
 	s.t.Helper()
+	if a.serverSide {
+		flags = append(flags, "--server-side")
+	}
 	s.apply(a.yaml(s.t), flags...)
 }
