@@ -64,7 +64,7 @@ func TestThresholdRules(t *testing.T) {
 		{"old pods that serve too little are helped by their past", ofHTTP(usual, clean, repeat(2, tick(spoke(1000, 90), spoke(10, 1)))...), Regressed, CodeThreshold,
 			"http-errors: 9% of 1,000 requests failed on rev 7 against 0.02% of 10,020 on rev 6; 451x worse"},
 		{"old pods that served in earlier ticks are the baseline when nothing is known of their past", ofHTTP(usual, missing(signals.NoSeries, ""),
-			concat(repeat(3, tick(spoke(100, 0), spoke(100, 0))), repeat(3, tick(spoke(100, 40))))...), Regressed, CodeThreshold, "http-errors: 40% of 100 requests failed on rev 7 against 0% of 100 on rev 6"},
+			concat(repeat(3, tick(spoke(100, 0), spoke(100, 0))), repeat(3, tick(spoke(100, 40))))...), Regressed, CodeThreshold, "http-errors: 40% of 100 requests failed on rev 7 against 0% of 300 on rev 6"},
 		{"and help a past that is known", ofHTTP(usual, spoke(1000, 0),
 			concat(repeat(3, tick(spoke(100, 0), spoke(100, 0))), repeat(3, tick(spoke(100, 40))))...), Regressed, CodeThreshold, "http-errors: 40% of 100 requests failed on rev 7 against 0% of 1,300 on rev 6"},
 		{"a thin baseline gets the benefit of the doubt", ofHTTP(usual, spoke(10, 0), repeat(2, tick(spoke(1000, 40)))...), Healthy, CodeWithin, ""},
