@@ -26,9 +26,9 @@ scripts  := $(shell git ls-files '*.sh' .ci/run 2>/dev/null)
 
 # Without C everywhere but under the race detector: else the day a C compiler appears, all of Kubernetes is built anew.
 go_build      = env CGO_ENABLED=0 go build
-integration   = BAKEWATCH_BINARY=$(bin)/bakewatch BAKEWATCH_PLAYGROUND=$(pg)/.bin/playground \
+integration   = BAKEWATCH_INTEGRATION=required BAKEWATCH_BINARY=$(bin)/bakewatch BAKEWATCH_PLAYGROUND=$(pg)/.bin/playground \
                 BAKEWATCH_KUBECTL=$(pg)/.bin/kubectl BAKEWATCH_PROMETHEUS=$(pg)/.tools/bin/prometheus
-no_playground = env -u BAKEWATCH_BINARY -u BAKEWATCH_PLAYGROUND -u BAKEWATCH_KUBECTL -u BAKEWATCH_PROMETHEUS
+no_playground = env -u BAKEWATCH_INTEGRATION -u BAKEWATCH_BINARY -u BAKEWATCH_PLAYGROUND -u BAKEWATCH_KUBECTL -u BAKEWATCH_PROMETHEUS
 
 .PHONY: help
 help: ## list the targets
@@ -72,10 +72,13 @@ cc: go
 	@[[ "$(RACE)" != -race ]] || tools/cc.sh
 
 .PHONY: lint
-lint: go $(bin)/golangci-lint ## run the linters over both modules, and bash -n over the scripts
-	@for f in $(scripts); do bash -n $$f; done
+lint: go lint-scripts $(bin)/golangci-lint ## run the linters over both modules and the shell scripts
 	@CGO_ENABLED=0 $(progress) "linting the root module" $(bin)/golangci-lint run ./...
 	@cd playground && CGO_ENABLED=0 ../$(progress) "linting playground/" $(bin)/golangci-lint run -c ../.golangci.yml ./...
+
+.PHONY: lint-scripts
+lint-scripts:
+	@for f in $(scripts); do bash -n "$$f"; done
 
 .PHONY: generate
 generate: go $(bin)/controller-gen ## write what is generated: deepcopy functions and deploy/crd
