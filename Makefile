@@ -44,11 +44,15 @@ build: go ## build the daemon, .bin/bakewatch
 
 .PHONY: playground-build
 playground-build: go
-	@CGO_ENABLED=0 playground/build.sh
+	@playground/build.sh
 
 .PHONY: playground
 playground: playground-build ## start a Kubernetes control plane, Prometheus, Alertmanager and serving pods, and leave them running
 	@playground/.bin/playground up --detach
+
+.PHONY: guard
+guard: playground build ## run the daemon against the playground, to try stories with kubectl, until Ctrl-C
+	@playground/guard.sh $(bin)/bakewatch
 
 .PHONY: playground-down
 playground-down: ## stop the playground

@@ -10,6 +10,9 @@ readonly base=k8s.io/component-base/version
 readonly ldflags="-s -w -X $base.gitVersion=$version -X $base.gitMajor=1 -X $base.gitMinor=${minor%%.*} -X $base.gitTreeState=clean"
 readonly packages=(./cmd/playground ./cmd/kubectl ./cmd/demo)
 
+# Without C, whether or not there is a compiler for it: the build cache of one is of no use to the other.
+export CGO_ENABLED=0
+
 command -v go >/dev/null || { echo "build: go is not on PATH: install Go 1.26 or newer from https://go.dev/dl/" >&2; exit 1; }
 
 elapsed() { printf '%dm%02ds' $((SECONDS / 60)) $((SECONDS % 60)); }
