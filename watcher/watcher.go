@@ -94,19 +94,20 @@ func trim(obj any) (any, error) {
 	if !ok {
 		return obj, nil
 	}
-	if _, done := d.Annotations[digestKey]; done {
+	if _, done := d.Annotations[digestKey]; done && len(d.Spec.Template.Spec.Containers) == 0 { // a whole one has containers
 		return d, nil
 	}
 	digest, err := Digest(&d.Spec.Template)
 	if err != nil {
 		return nil, fmt.Errorf("digest the pod template of deployment %s/%s: %w", d.Namespace, d.Name, err)
 	}
-	kept := map[string]string{digestKey: digest}
+	kept := map[string]string{}
 	for k, v := range d.Annotations {
 		if k == revisionKey || len(k) > len(ours) && k[:len(ours)] == ours {
 			kept[k] = v
 		}
 	}
+	kept[digestKey] = digest
 	d.Annotations = kept
 	d.ManagedFields, d.OwnerReferences = nil, nil
 	d.Spec.Template = corev1.PodTemplateSpec{}
