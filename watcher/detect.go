@@ -108,10 +108,15 @@ func detect(k bake.Key, d *appsv1.Deployment, sets []appsv1.ReplicaSet, known ba
 		return out, nil
 	}
 	out.Finding = bake.Found
-	r := bake.Rollout{Key: k, UID: string(d.UID), To: out.Current, Digest: digest, StartedAt: cur.CreationTimestamp.Time, ChangedBy: changedBy(d)}
+	by, at := changedBy(d)
+	r := bake.Rollout{Key: k, UID: string(d.UID), To: out.Current, Digest: digest, StartedAt: cur.CreationTimestamp.Time, ChangedBy: by}
 	if cur.Annotations[historyKey] != "" {
-		// An old ReplicaSet came back: its rollout began when the controller last made progress.
-		r.StartedAt = progressedAt(d, r.StartedAt)
+		// An old ReplicaSet came back: its rollout began when the template was written. The controller's own condition may
+		// still tell of the rollout before.
+		r.StartedAt = at
+		if !at.After(cur.CreationTimestamp.Time) {
+			r.StartedAt = progressedAt(d, cur.CreationTimestamp.Time)
+		}
 	}
 	if good != nil {
 		from := Revision(good)
@@ -169,10 +174,8 @@ func progressedAt(d *appsv1.Deployment, otherwise time.Time) time.Time {
 	return otherwise
 }
 
-// changedBy is the tool that last wrote the pod template: the newest field manager that owns any of it.
-func changedBy(d *appsv1.Deployment) string {
-	var by string
-	var at time.Time
+// changedBy is the tool that last wrote the pod template, the newest field manager that owns any of it, and when.
+func changedBy(d *appsv1.Deployment) (by string, at time.Time) {
 	for _, m := range d.ManagedFields {
 		if m.Subresource != "" || m.Time == nil || m.FieldsV1 == nil || !OwnsTemplate(m.FieldsV1) {
 			continue
@@ -181,5 +184,5 @@ func changedBy(d *appsv1.Deployment) string {
 			by, at = m.Manager, m.Time.Time
 		}
 	}
-	return by
+	return by, at
 }
