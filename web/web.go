@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"regexp"
 	"sort"
 	"strings"
 	"sync"
@@ -25,6 +26,9 @@ type Troubles struct {
 	block map[string]bool
 }
 
+// passing is what differs each time in the same error of the network: the port a connection came from.
+var passing = regexp.MustCompile(`:\d+->`)
+
 // Set says what is wrong with a subject; nil says that nothing is. A blocking trouble makes the daemon not ready: without
 // the subject it cannot guard anything.
 func (t *Troubles) Set(subject string, err error, blocking bool) {
@@ -41,8 +45,9 @@ func (t *Troubles) Set(subject string, err error, blocking bool) {
 		t.Log.Info("works again", zap.String("subject", subject))
 	case err != nil:
 		t.block[subject] = blocking
-		if text := err.Error(); text != was {
-			t.open[subject] = text
+		text := err.Error()
+		t.open[subject] = text
+		if passing.ReplaceAllString(text, "") != passing.ReplaceAllString(was, "") {
 			t.Log.Error("trouble; will keep trying", zap.String("subject", subject), zap.Error(err))
 		}
 	}
