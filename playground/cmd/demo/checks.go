@@ -23,6 +23,14 @@ func (d *demo) guarding(ctx context.Context) (string, error) {
 			return wrong("%s is %g (%v)", series, value, err)
 		}
 	}
+	// What was rolled out up to the second in which the Lease was first taken is the way things were, and is not baked.
+	lease, err := d.client.CoordinationV1().Leases("bakewatch").Get(ctx, "bakewatch", metav1.GetOptions{})
+	if err != nil {
+		return "", err
+	}
+	if time.Since(lease.CreationTimestamp.Time) < time.Second {
+		return wrong("it leads since this very second")
+	}
 	return "http://" + d.listen + "/readyz says ok", nil
 }
 

@@ -35,7 +35,7 @@ func (d *demo) raise(ctx context.Context) error {
 		}
 		select {
 		case <-d.playground.Done():
-			return fmt.Errorf("the playground did not start: %s", lastWords(d.playground.LogFile()))
+			return fmt.Errorf("the playground did not start: %s", d.lastWords())
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-time.After(100 * time.Millisecond):
@@ -109,8 +109,12 @@ func (d *demo) stop() error {
 	return d.lock.Close()
 }
 
-// lastWords is the last line of a log, without the name of the program that wrote it.
-func lastWords(log string) string {
-	lines := strings.Split(strings.TrimSpace(child.Tail(log, 1)), "\n")
-	return strings.TrimPrefix(lines[len(lines)-1], "playground: ")
+// lastWords are what the playground said last, without its name.
+func (d *demo) lastWords() string {
+	lines := strings.Split(child.Tail(d.playground.LogFile(), 1), "\n")
+	said := strings.TrimPrefix(lines[len(lines)-1], "playground: ")
+	if strings.Contains(said, "already runs") {
+		said += "; make playground-down stops the one that make playground started"
+	}
+	return said
 }

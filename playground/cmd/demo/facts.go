@@ -19,6 +19,8 @@ type fact struct {
 const (
 	soon = 15 * time.Second // for what is a matter of delivering it
 	poll = 250 * time.Millisecond
+	// oneLook bounds a single attempt.
+	oneLook = 30 * time.Second
 )
 
 // verify waits for each fact and says what came of it. One that does not hold is remembered, and the others are still
@@ -56,7 +58,7 @@ func (d *demo) need(ctx context.Context, f fact) error {
 func (f fact) eventually(ctx context.Context) (found string, err error) {
 	deadline := time.Now().Add(f.within)
 	for {
-		callCtx, cancel := context.WithTimeout(ctx, 10*time.Second)
+		callCtx, cancel := context.WithTimeout(ctx, oneLook)
 		found, err = f.hold(callCtx)
 		cancel()
 		if err == nil || time.Now().After(deadline) {

@@ -52,9 +52,9 @@ func run(ctx context.Context, o options) int {
 	if err == nil {
 		err = d.perform(ctx)
 	}
-	took := time.Since(n.began).Round(time.Second)
+	took := time.Since(n.began)
 	if d != nil {
-		if err != nil || len(d.failed) > 0 {
+		if (err != nil || len(d.failed) > 0) && ctx.Err() == nil {
 			d.showLog()
 		}
 		if o.hold && d.addresses.Kubeconfig != "" && ctx.Err() == nil {
@@ -80,7 +80,7 @@ func (n *narrator) lastLine(d *demo, err error, took time.Duration) int {
 		n.plain("\n" + n.paint("1;31", "demo: FAILED: "+strings.Join(wrong, "; ")))
 		return 1
 	}
-	n.plain("\n" + n.paint("1;32", fmt.Sprintf("demo: ok (%d facts verified in %s)", d.held, took)))
+	n.plain("\n" + n.paint("1;32", fmt.Sprintf("demo: ok (%d facts verified in %.0fs)", d.held, took.Seconds())))
 	return 0
 }
 

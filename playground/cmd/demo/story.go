@@ -87,7 +87,7 @@ func (d *demo) healthyFirst(ctx context.Context) error {
 }
 
 func (d *demo) badVersion(ctx context.Context) error {
-	d.say(story, "the only other change: v2 takes %s to start. Prometheus looks for new pods every 5 s, so it knows v2 before the first bad response", v2.Startup)
+	d.say(story, "v2 also takes %s to start: Prometheus looks for new pods every 5 s, and so knows v2 before its first bad response", v2.Startup)
 	if err := d.apply(ctx, v2); err != nil {
 		return err
 	}
