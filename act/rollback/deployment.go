@@ -90,6 +90,10 @@ func (r *Deployments) Undo(ctx context.Context, k bake.Key, uid string, judged, 
 	case to != nil && watcher.SameTemplate(&to.Spec.Template, &l.deployment.Spec.Template):
 		return r.release(ctx, k, uid) // done already: by us before a crash, or by a person
 	case cur == nil || cur.Labels[appsv1.DefaultDeploymentUniqueLabelKey] != judged.Hash:
+		// It may have come after our own patch, if we were killed then; what that patch owns must not stay.
+		if err := r.release(ctx, k, uid); err != nil {
+			return err
+		}
 		return bake.ErrNewer
 	case l.deployment.Spec.Paused:
 		return bake.ErrPaused
