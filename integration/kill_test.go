@@ -2,240 +2,15 @@ package integration
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
-	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/equality"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
-
-	"github.com/bakewatch/bakewatch/act/announce"
-	"github.com/bakewatch/bakewatch/act/rollback"
 	"github.com/bakewatch/bakewatch/api/v1alpha1"
 )
-
-// story is a daemon behind a proxy, and a Deployment "web" whose version a is known good.
-type story struct {
-	*stage
-	p      *proxy
-	d      *daemon
-	good   corev1.PodTemplateSpec // version a's
-	killed chan string            // one entry for each time the daemon was killed: what it was about to do, or had done
-}
-
-// quick are times that fit many stories into a minute.
-const quick = "workloads: [{match: {namespace: '*'}, bake: {window: 15s, interval: 1s, verify: 4s}}]"
-
-// versionA is what is known good in every story.
-var versionA = app{name: "web", version: "a", replicas: 1, rps: 25}
-
-func newStory(t *testing.T) *story {
-	t.Helper()
-	s := newStage(t)
-	s.deploy(versionA)
-	y := &story{stage: s, p: newProxy(t, s.cluster), killed: make(chan string, 2)}
-	s.set(rules{more: quick}.yaml(y.p.through))
-	s.rolledOut("web")
-	y.good = s.deployment("web").Spec.Template
-	s.waitFor("version a to have a past", func() (bool, string) {
-		n, err := s.query(fmt.Sprintf("sum(http_requests_total{namespace=%q})", s.namespace))
-		return n > 150, fmt.Sprint(n, err)
-	})
-	y.d = y.newDaemon(func(d *daemon) { d.kubeconfig = y.p.kubeconfig })
-	y.p.admit()
-	y.d.start()
-	y.d.guards()
-	return y
-}
-
-// kill kills the daemon at once. Nothing it sends in that moment arrives.
-func (y *story) kill(when string) {
-	y.p.shut()
-	y.d.kill()
-	y.killed <- when
-}
-
-// killAround has the daemon killed when it is about to do what, and once more right after it, or its successor, did.
-func (y *story) killAround(what string) {
-	times := 0
-	y.p.hook(func(m mutation) bool {
-		if m.What != what || times > 0 {
-			return true
-		}
-		times++
-		y.kill("before " + what)
-		return false
-	}, func(m mutation) bool {
-		if m.What != what || times > 1 {
-			return true
-		}
-		times++
-		y.kill("after " + what)
-		return false
-	})
-}
-
-// restart starts the daemon again, and spares it the wait for the dead one's Lease to expire.
-func (y *story) restart() {
-	y.t.Helper()
-	y.expireLease()
-	y.p.admit()
-	y.d.start()
-}
-
-func (y *story) expireLease() {
-	y.t.Helper()
-	_, err := y.client.CoordinationV1().Leases(y.home).Patch(y.context(), "bakewatch", types.MergePatchType,
-		[]byte(`{"spec":{"holderIdentity":"","leaseDurationSeconds":1}}`), metav1.PatchOptions{})
-	if err != nil {
-		y.t.Fatal(err)
-	}
-}
-
-// until starts the daemon again whenever it was killed, until that happened so many times and done says so.
-func (y *story) until(what string, kills int, done func() (bool, string)) {
-	y.t.Helper()
-	var seen []string
-	y.waitFor(fmt.Sprintf("%s, and %d kills", what, kills), func() (bool, string) {
-		select {
-		case when := <-y.killed:
-			seen = append(seen, when)
-			y.restart()
-			return false, "killed " + when
-		default:
-		}
-		ok, state := done()
-		return ok && len(seen) >= kills, fmt.Sprintf("%s; killed %v; writes: %s", state, seen, y.writes())
-	})
-	y.p.hook(nil, nil)
-}
-
-// writes are all mutations so far, for people.
-func (y *story) writes() string {
-	var out []string
-	for _, m := range y.p.mutations() {
-		out = append(out, fmt.Sprintf("%d:%s=%d", m.Life, m.What, m.Status))
-	}
-	return strings.Join(out, ", ")
-}
-
-// allTold reports whether a rollout's Bake has ended, and all is told of it.
-func (y *story) allTold(to int64) (bool, string) {
-	b, state := y.bake("web", to)
-	if b == nil || b.Status.Outcome == "" {
-		return false, state
-	}
-	var untold []string
-	for _, receiver := range []string{"events", "grafana", "webhook"} {
-		if !slices.ContainsFunc(b.Status.Announced, func(r v1alpha1.Receipt) bool { return r.Receiver == receiver && r.Stage == "ended" }) {
-			untold = append(untold, receiver)
-		}
-	}
-	if b.Status.Rollback != nil && b.Status.Alert != nil && b.Status.Alert.ResolvedAt == nil {
-		if alerts, err := y.alerts(*b); err != nil || len(alerts) == 0 || !strings.Contains(alerts[0].Annotations["summary"], ": rolled back from") {
-			untold = append(untold, "alertmanager")
-		}
-	}
-	return len(untold) == 0, fmt.Sprintf("%s; not told yet: %v", state, untold)
-}
-
-// undone checks what must be true of the rollout of version b however often the daemon was killed: what was written to the
-// cluster was written once, and every receiver has one message.
-func (y *story) undone() {
-	t := y.t
-	t.Helper()
-	b := y.ended("web", 2, v1alpha1.OutcomeRolledBack, "threshold")
-	if rec := b.Status.Rollback.Recovered; rec != "Yes" && rec != "Unknown" {
-		t.Errorf("recovered is %q: %s", rec, b.Status.Rollback.Recovery)
-	}
-	for _, other := range y.bakes() {
-		if other.Name != b.Name && other.Spec.To.Number < 4 {
-			t.Errorf("there is a second Bake:\n%s", tell(other))
-		}
-	}
-	patches := y.p.find("workload: template")
-	if len(patches) != 1 {
-		t.Fatalf("the template was written %d times, want once; writes: %s", len(patches), y.writes())
-	}
-	if patches[0].At.Before(b.Status.Rollback.IntendedAt.Time) {
-		t.Errorf("the patch came %s before its intent", b.Status.Rollback.IntendedAt.Sub(patches[0].At))
-	}
-	intents := y.p.find("record: RollingBack")
-	if len(intents) != 1 || !intents[0].At.Before(patches[0].At) {
-		t.Errorf("the intent was not recorded once and before the patch; writes: %s", y.writes())
-	}
-	if b.Status.Rollback.PatchedAt == nil {
-		t.Error("the record has no receipt of the patch")
-	}
-
-	events := map[string]int{}
-	for _, e := range y.events(y.namespace, "Deployment", "web") {
-		if e.Source.Component == "bakewatch" && e.Related != nil && e.Related.Name == b.Name {
-			events[e.Reason]++
-		}
-	}
-	for _, reason := range []string{"RolloutWatched", "RegressionFound", "RolledBack"} {
-		if events[reason] != 1 {
-			t.Errorf("%d Events %s, want one: %v", events[reason], reason, events)
-		}
-	}
-	stories, err := y.stories(b)
-	for _, stage := range []announce.Stage{announce.Started, announce.Deciding, announce.Ended} {
-		if !slices.ContainsFunc(stories, func(s announce.Story) bool { return s.Stage == stage }) {
-			t.Errorf("the webhook was not told %q of the bake: %+v %v", stage, stories, err)
-		}
-	}
-	if got, err := y.annotations(b); err != nil || len(got) != 1 || got[0].TimeEnd <= got[0].Time || !slices.Contains(got[0].Tags, "outcome:RolledBack") {
-		t.Errorf("annotations of the bake: %+v; %v; want one, a region, with the outcome", got, err)
-	}
-}
-
-// alerted checks that Alertmanager has one alert of version b's rollout.
-func (y *story) alerted() {
-	y.t.Helper()
-	b := y.ended("web", 2, v1alpha1.OutcomeRolledBack)
-	if got, err := y.alerts(b); err != nil || len(got) != 1 {
-		y.t.Errorf("alerts of the bake: %+v %v; want one", got, err)
-	}
-}
-
-// unowned checks that nothing was left in the workload's managed fields that would stand in the way of the next apply.
-func (y *story) unowned() {
-	y.t.Helper()
-	for _, f := range y.deployment("web").ManagedFields {
-		if f.Manager == rollback.FieldManager && f.FieldsV1 != nil && strings.Contains(f.FieldsV1.String(), `"f:template"`) {
-			y.t.Errorf("bakewatch still owns fields of the template: %s", f.FieldsV1)
-		}
-	}
-}
-
-// revisions checks which numbers the revisions of a workload got, by image.
-func (y *story) revisions(want map[string]string) {
-	y.t.Helper()
-	list, err := y.client.AppsV1().ReplicaSets(y.namespace).List(y.context(), metav1.ListOptions{})
-	if err != nil {
-		y.t.Fatal(err)
-	}
-	got := map[string]string{}
-	for _, rs := range list.Items {
-		got[rs.Spec.Template.Spec.Containers[0].Image] = rs.Annotations["deployment.kubernetes.io/revision"]
-	}
-	if !equality.Semantic.DeepEqual(got, want) {
-		y.t.Errorf("revisions are %v, want %v", got, want)
-	}
-}
-
-// isBack checks that version a's very template is back, as a third revision.
-func (y *story) isBack() {
-	y.t.Helper()
-	if got := y.deployment("web").Spec.Template; !equality.Semantic.DeepEqual(got, y.good) {
-		y.t.Errorf("the template is not version a's: %+v", got)
-	}
-	y.revisions(map[string]string{"app:a": "3", "app:b": "2"})
-	y.unowned()
-}
 
 // writesOfAStory are all the writes from a bad rollout to the next good one, as the proxy names them.
 var writesOfAStory = []string{
@@ -254,29 +29,32 @@ var withTheNext = writesOfAStory[len(writesOfAStory)-3:]
 // optional reports whether a write need not come in every story: receipts that come together are noted together.
 func optional(what string) bool { return strings.HasPrefix(what, "receipts: ") }
 
-// whole plays a whole story, with the daemon killed around the write given.
-func whole(t *testing.T, what string) *story {
+// whole plays a whole story, with the daemon killed at the moments given.
+func whole(t *testing.T, what string, moments ...moment) *story {
 	t.Helper()
 	y := newStory(t)
-	kills := 0
-	if what != "" {
-		y.killAround(what)
-		if !optional(what) {
-			kills = 2
-		}
+	kills := len(moments)
+	if optional(what) {
+		kills = 0
 	}
-	y.deploy(app{name: "web", version: "b", replicas: 1, rps: 25, errorRate: 0.4})
-	if !slices.Contains(withTheNext, what) {
+	next := slices.Contains(withTheNext, what)
+	if !next {
+		y.killAt(what, moments...)
+	}
+	y.deploy(versionB)
+	if next {
+		y.until("all to be told", 0, func() (bool, string) { return y.allTold(2) })
+		y.killAt(what, moments...)
+	} else {
 		y.until("all to be told", kills, func() (bool, string) { return y.allTold(2) })
 		y.undone()
 		y.isBack()
 		y.alerted()
-		if what != "" {
-			return y
-		}
 	}
-	y.until("all to be told", 0, func() (bool, string) { return y.allTold(2) })
-	y.deploy(app{name: "web", version: "c", replicas: 1, rps: 25})
+	if !next && len(moments) > 0 {
+		return y
+	}
+	y.deploy(versionC)
 	y.until("the next rollout to be watched", kills, func() (bool, string) {
 		b, state := y.bake("web", 4)
 		return b != nil && len(y.p.find("record: RolledBack, alert resolved")) == 1, state
@@ -309,9 +87,134 @@ func TestKilledAroundEveryWrite(t *testing.T) {
 		t.Logf("%d writes: %s", len(y.p.mutations()), y.writes())
 	})
 	for _, what := range writesOfAStory {
-		t.Run(what, func(t *testing.T) {
+		if what == "record: Baking, complete" { // the next daemon may find the regression first, and not write it
+			for _, m := range []moment{before, after} {
+				t.Run(string(m)+" "+what, func(t *testing.T) {
+					t.Parallel()
+					whole(t, what, m)
+				})
+			}
+			continue
+		}
+		t.Run("before and after "+what, func(t *testing.T) {
 			t.Parallel()
-			whole(t, what)
+			whole(t, what, before, after)
+		})
+	}
+}
+
+// Version c comes when the rollback of b is intended and not carried out. Wherever the daemon is killed then, c stays.
+func TestKilledWhileSuperseded(t *testing.T) {
+	t.Parallel()
+	// A patch that c overtakes is refused by the API server; what comes after that refusal is written, and killed, too.
+	overtaken := []struct {
+		what    string
+		moments []moment
+	}{
+		{"workload: template", []moment{after}},
+		{"record: Superseded", []moment{before, after}},
+		{"record: created of rev 3", []moment{before, after}},
+	}
+	for _, c := range overtaken {
+		t.Run(fmt.Sprintf("overtaken, killed %v %s", c.moments, c.what), func(t *testing.T) {
+			t.Parallel()
+			y := newStory(t)
+			patch := y.p.hold(before, "workload: template")
+			y.killAt(c.what, c.moments...)
+			y.deploy(versionB)
+			y.wait(patch)
+			y.deploy(versionC)
+			close(patch.release)
+			y.until("c to pass", len(c.moments), func() (bool, string) { return y.allTold(3) })
+			y.superseded(0, 3)
+		})
+	}
+	t.Run("dead before the patch", func(t *testing.T) {
+		t.Parallel()
+		y := newStory(t)
+		y.killAt("workload: template", before)
+		y.deploy(versionB)
+		y.dies()
+		y.deploy(versionC)
+		y.restart()
+		y.until("c to pass", 0, func() (bool, string) { return y.allTold(3) })
+		y.superseded(0, 3)
+	})
+	t.Run("dead after the patch", func(t *testing.T) {
+		t.Parallel()
+		y := newStory(t)
+		y.killAt("workload: template", after)
+		y.deploy(versionB)
+		y.dies()
+		y.rolledOut("web") // a is back
+		y.deploy(versionC)
+		y.restart()
+		y.until("c to pass", 0, func() (bool, string) { return y.allTold(4) })
+		y.superseded(1, 4)
+	})
+}
+
+// superseded checks that version c stayed, as the revision of that number, and that the template was written so many times.
+func (y *story) superseded(patches int, number int64) {
+	t := y.t
+	t.Helper()
+	if b := y.ended("web", number, v1alpha1.OutcomePassed); b.Spec.From == nil || b.Spec.From.Name == "" || b.Spec.From.Images[0] != "app:a" {
+		t.Errorf("c was compared with %+v, want a", b.Spec.From)
+	}
+	b, state := y.bake("web", 2)
+	if want := v1alpha1.OutcomeSuperseded; b == nil || b.Status.Outcome != want && (patches == 0 || b.Status.Outcome != v1alpha1.OutcomeRolledBack) {
+		t.Errorf("the bake of b did not end as %s: %s", want, state)
+	}
+	if got := y.p.find("workload: template"); len(got) != patches {
+		t.Errorf("the template was written %d times, want %d; writes: %s", len(got), patches, y.writes())
+	}
+	if all := y.bakes(); len(all) != 2 {
+		t.Errorf("%d bakes, want those of b and c:\n%s", len(all), tell(all...))
+	}
+	if got := y.image("web"); got != "app:c" {
+		t.Errorf("the template's image is %s, want c's", got)
+	}
+	y.unowned()
+}
+
+// A leader that hangs is overtaken by another, which finishes. When it comes back to life it undoes nothing and repeats
+// nothing, though it was in the middle of the rollback and does not know what happened.
+func TestStoppedLeader(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name string
+		when moment
+		what string
+	}{
+		{"with the patch under way", before, "workload: template"},
+		{"about to patch", after, "record: RollingBack"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			y := newStory(t)
+			second := &story{stage: y.stage, p: newProxy(t, y.cluster), good: y.good, earlier: y.p}
+			policy := filepath.Join(t.TempDir(), "policy.yaml") // the same, but for the addresses
+			if err := os.WriteFile(policy, []byte(rules{more: quick}.yaml(second.p.through)), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			second.d = y.newDaemon(func(d *daemon) { d.kubeconfig, d.args = second.p.kubeconfig, []string{"--config", policy} })
+			second.p.admit()
+			second.d.start()
+
+			stopped := y.p.hold(c.when, c.what)
+			y.deploy(versionB)
+			y.wait(stopped)
+			y.signal(syscall.SIGSTOP)
+			second.until("the second daemon to finish", 0, func() (bool, string) { return second.allTold(2) })
+			y.signal(syscall.SIGCONT)
+			close(stopped.release)
+			y.d.says("standing for election again")
+			if got := y.p.find("workload: template"); len(got) > 0 {
+				t.Errorf("the daemon that had hung wrote the template: %s", y.writes())
+			}
+			second.undone()
+			second.isBack()
+			second.alerted()
 		})
 	}
 }

@@ -46,22 +46,72 @@ type proxy struct {
 	through    *cluster // the cluster with the proxy's addresses, for the policy
 	upstreams  map[string]http.Handler
 
-	// row is held while a mutation is under way; it guards the hooks. before is asked before a mutation is forwarded, and
-	// after once it was answered. If one of them returns false the daemon gets no answer.
-	row           sync.Mutex
-	before, after func(m mutation) bool
+	// row is held while a mutation is under way; it guards pass, which is asked about each of them before it is forwarded
+	// and after it was answered. If it returns false the daemon gets no answer.
+	row  sync.Mutex
+	pass func(when moment, m mutation) bool
 
-	mu   sync.Mutex // guards what follows
-	life int        // which start of the daemon is let through
+	over chan struct{} // closed when the test is
+	mu   sync.Mutex    // guards what follows
+	life int           // which start of the daemon is let through
 	open bool
 	log  []*mutation
+	held []*holding
+}
+
+// moment is a point in the way of a mutation: it is about to be forwarded, or was answered and nobody knows yet.
+type moment string
+
+const (
+	before moment = "before"
+	after  moment = "after"
+)
+
+// holding has one mutation wait at a moment: arrived is closed when it is there, and it goes on once release is closed.
+type holding struct {
+	when             moment
+	what             string
+	arrived, release chan struct{}
+}
+
+// hold has the next mutation of that name wait.
+func (p *proxy) hold(when moment, what string) *holding {
+	h := &holding{when: when, what: what, arrived: make(chan struct{}), release: make(chan struct{})}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.held = append(p.held, h)
+	return h
+}
+
+// passes has a mutation wait as long as it is held, and reports whether it may go on then.
+func (p *proxy) passes(when moment, m *mutation) bool {
+	p.wait(when, m.What)
+	return p.pass == nil || p.pass(when, *m)
+}
+
+// wait lets a mutation wait as long as it is held.
+func (p *proxy) wait(when moment, what string) {
+	p.mu.Lock()
+	i := slices.IndexFunc(p.held, func(h *holding) bool { return h.when == when && h.what == what })
+	if i < 0 {
+		p.mu.Unlock()
+		return
+	}
+	h := p.held[i]
+	p.held = slices.Delete(p.held, i, i+1)
+	p.mu.Unlock()
+	close(h.arrived)
+	select {
+	case <-h.release:
+	case <-p.over:
+	}
 }
 
 // newProxy listens for one daemon.
 func newProxy(t *testing.T, c *cluster) *proxy {
 	t.Helper()
 	through := *c
-	p := &proxy{t: t, through: &through, upstreams: map[string]http.Handler{}}
+	p := &proxy{t: t, through: &through, upstreams: map[string]http.Handler{}, over: make(chan struct{})}
 	account, err := clientcmd.BuildConfigFromFlags("", c.guardKubeconfig)
 	if err != nil {
 		t.Fatal(err)
@@ -86,6 +136,7 @@ func newProxy(t *testing.T, c *cluster) *proxy {
 	for name, address := range map[string]*string{"grafana": &through.Grafana, "webhook": &through.Webhook, "alertmanager": &through.Alertmanager} {
 		*address = p.listen(name, *address, http.DefaultTransport, httptest.NewServer).URL
 	}
+	t.Cleanup(func() { close(p.over) })
 	return p
 }
 
@@ -112,10 +163,10 @@ func (p *proxy) listen(name, address string, transport http.RoundTripper, server
 }
 
 // hook has the mutations that come from now on asked about. nil: all pass.
-func (p *proxy) hook(before, after func(m mutation) bool) {
+func (p *proxy) hook(pass func(when moment, m mutation) bool) {
 	p.row.Lock()
 	defer p.row.Unlock()
-	p.before, p.after = before, after
+	p.pass = pass
 }
 
 // admit lets a newly started daemon through. What an earlier one still has under way gets no further.
@@ -167,7 +218,7 @@ func (p *proxy) serve(name string, w http.ResponseWriter, r *http.Request) {
 	p.mu.Lock()
 	p.log = append(p.log, m)
 	p.mu.Unlock()
-	if p.before != nil && !p.before(*m) {
+	if !p.passes(before, m) {
 		panic(http.ErrAbortHandler)
 	}
 	r = r.WithContext(context.WithoutCancel(r.Context())) // what was sent arrives, even if its sender is dead by now
@@ -177,7 +228,7 @@ func (p *proxy) serve(name string, w http.ResponseWriter, r *http.Request) {
 	p.mu.Lock()
 	m.Status = answer.Code
 	p.mu.Unlock()
-	if p.after != nil && !p.after(*m) {
+	if !p.passes(after, m) {
 		panic(http.ErrAbortHandler)
 	}
 	maps.Copy(w.Header(), answer.Header())
