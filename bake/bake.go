@@ -30,6 +30,7 @@ type Sight struct {
 	UID         string
 	Labels      map[string]string
 	Annotations map[string]string
+	Owner       string // the controller that would write the template back after an undo; empty when nobody would
 
 	Digest    string // of the pod template; changes when the template does
 	Number    int64  // revision number the controller last gave it; it lags the template

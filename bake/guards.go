@@ -12,6 +12,7 @@ const (
 	CodeObserve     = "observe"          // mode: observe only says what would be done
 	CodeNoGood      = "no-good-revision" // there is no known good revision to go back to
 	CodeRestartOnly = "restart-only"     // nothing but a restart was rolled out; going back would change nothing
+	CodeOwned       = "owned"            // another controller owns the template, and would undo the undo
 	CodeBudget      = "budget"           // too many rollbacks at once are one incident
 )
 
@@ -23,6 +24,8 @@ func (s State) hold() *v1alpha1.Reason {
 		return &v1alpha1.Reason{Code: CodeNoGood, Sentence: fmt.Sprintf("held: %s has no known good revision to go back to", spec.Ref)}
 	case spec.RestartOnly:
 		return &v1alpha1.Reason{Code: CodeRestartOnly, Sentence: fmt.Sprintf("held: %s only restarted the pods of %s; going back would change nothing", rev(spec.To), rev(*spec.From))}
+	case s.Sight.Owner != "":
+		return &v1alpha1.Reason{Code: CodeOwned, Sentence: fmt.Sprintf("held: %s is kept by %s, which would put %s back; revert it there", spec.Ref, s.Sight.Owner, rev(spec.To))}
 	case s.observed():
 		r := s.observeReason()
 		return &r

@@ -103,13 +103,13 @@ func trim(obj any) (any, error) {
 	}
 	kept := map[string]string{}
 	for k, v := range d.Annotations {
-		if k == revisionKey || len(k) > len(ours) && k[:len(ours)] == ours {
+		if k == revisionKey || ownerMarks[k] || len(k) > len(ours) && k[:len(ours)] == ours {
 			kept[k] = v
 		}
 	}
 	kept[digestKey] = digest
 	d.Annotations = kept
-	d.ManagedFields, d.OwnerReferences = nil, nil
+	d.ManagedFields = nil
 	d.Spec.Template = corev1.PodTemplateSpec{}
 	return d, nil
 }
@@ -135,6 +135,7 @@ func (w *Watcher) Sight(k bake.Key) bake.Sight {
 	s.Labels, s.Annotations = d.Labels, d.Annotations
 	s.Digest = d.Annotations[digestKey]
 	s.Number, _ = strconv.ParseInt(d.Annotations[revisionKey], 10, 64)
+	s.Owner = owner(d)
 	s.Paused = d.Spec.Paused
 	s.CaughtUp = d.Status.ObservedGeneration >= d.Generation
 	s.Replicas = 1
