@@ -15,7 +15,7 @@ func TestPrometheusAwayDuringABake(t *testing.T) {
 	w := newWire(t, s.Prometheus)
 	d := s.daemon(rules{prometheus: w.address, window: "60s"})
 
-	w.set(true)
+	w.cut()
 	s.deploy(bad("web", "b"))
 	s.inPhase("web", 2, v1alpha1.PhaseBaking)
 	s.stays("nothing is done while blind", 12*time.Second, func() (bool, string) {
@@ -23,7 +23,7 @@ func TestPrometheusAwayDuringABake(t *testing.T) {
 		return b != nil && b.Status.Phase == v1alpha1.PhaseBaking && s.image("web") == "app:b", state
 	})
 	d.ready(200, "prometheus:")
-	w.set(false)
+	w.mend()
 	s.rolledBack("web", 1, 2, "a", 2, "threshold")
 }
 
@@ -35,7 +35,7 @@ func TestPrometheusAwayAllTheTime(t *testing.T) {
 	w := newWire(t, s.Prometheus)
 	d := s.daemon(rules{prometheus: w.address})
 
-	w.set(true)
+	w.cut()
 	s.deploy(bad("web", "b"))
 	b := s.ended("web", 2, v1alpha1.OutcomeInconclusive, "blind")
 	if b.Status.KnownGood {
@@ -47,7 +47,7 @@ func TestPrometheusAwayAllTheTime(t *testing.T) {
 	d.handsOff()
 
 	// What was not seen is not what the next one is compared with.
-	w.set(false)
+	w.mend()
 	s.deploy(bad("web", "c"))
 	s.rolledBack("web", 1, 3, "a", 2, "threshold")
 }

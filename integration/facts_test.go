@@ -18,8 +18,9 @@ func (s *stage) running(apps ...app) {
 	}
 	for _, a := range apps {
 		s.rolledOut(a.name)
-		s.waitFor("prometheus to see the requests of "+a.name, func() (bool, string) {
-			n, err := s.query(fmt.Sprintf("sum(http_requests_total{namespace=%q,app=%q})", s.namespace, a.name))
+		s.waitFor("prometheus to have seen "+a.name+" serve for a while", func() (bool, string) {
+			of := fmt.Sprintf("http_requests_total{namespace=%q,app=%q}", s.namespace, a.name)
+			n, err := s.query("sum(" + of + " - " + of + " offset 4s)")
 			return err == nil && n >= 60, fmt.Sprint(n, err)
 		})
 	}

@@ -3,6 +3,7 @@ package integration
 import (
 	"encoding/json"
 	"fmt"
+	"html"
 	"io"
 	"net/http"
 	"net/url"
@@ -78,7 +79,7 @@ func (s *stage) told(b v1alpha1.Bake) {
 				return false, fmt.Sprintf("the annotation has no tag %s: %+v", tag, notes)
 			}
 		}
-		if !strings.Contains(notes[0].Text, htmlEscaped(why)) || notes[0].TimeEnd < notes[0].Time {
+		if !strings.Contains(notes[0].Text, html.EscapeString(why)) || notes[0].TimeEnd < notes[0].Time {
 			return false, fmt.Sprintf("the annotation does not say %q: %+v", why, notes)
 		}
 		stories, err := s.stories(b)
@@ -96,10 +97,6 @@ func (s *stage) told(b v1alpha1.Bake) {
 		}
 		return false, "no event tells it"
 	})
-}
-
-func htmlEscaped(text string) string {
-	return strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;").Replace(text)
 }
 
 // alert is one in Alertmanager.

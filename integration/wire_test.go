@@ -8,39 +8,64 @@ import (
 	"testing"
 )
 
-// wire is a TCP connection to a server that can be cut and mended, for one daemon alone.
+// wire leads to a server, for one daemon alone. It can be cut, so that connections to it are refused, and mended.
 type wire struct {
+	t       *testing.T
 	address string // http://host:port of this end
-	target  string
+	near    string
+	far     string
+	all     sync.WaitGroup
 
-	mu    sync.Mutex
-	cut   bool
-	conns map[net.Conn]bool
+	mu       sync.Mutex
+	listener net.Listener // nil while cut
+	conns    map[net.Conn]bool
 }
 
 func newWire(t *testing.T, target string) *wire {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	w := &wire{t: t, near: "127.0.0.1:0", far: target[strings.Index(target, "//")+2:], conns: map[net.Conn]bool{}}
+	w.mend()
+	w.address = "http://" + w.near
+	t.Cleanup(func() {
+		w.cut()
+		w.all.Wait()
+	})
+	return w
+}
+
+// mend lets connections through again.
+func (w *wire) mend() {
+	w.t.Helper()
+	l, err := net.Listen("tcp", w.near)
 	if err != nil {
-		t.Fatal(err)
+		w.t.Fatal(err)
 	}
-	w := &wire{address: "http://" + l.Addr().String(), target: strings.TrimPrefix(target, "http://"), conns: map[net.Conn]bool{}}
-	var all sync.WaitGroup
-	all.Go(func() {
+	w.near = l.Addr().String()
+	w.mu.Lock()
+	w.listener = l
+	w.mu.Unlock()
+	w.all.Go(func() {
 		for {
-			near, err := l.Accept()
+			conn, err := l.Accept()
 			if err != nil {
 				return
 			}
-			all.Go(func() { w.carry(near) })
+			w.all.Go(func() { w.carry(conn) })
 		}
 	})
-	t.Cleanup(func() {
-		_ = l.Close()
-		w.set(true)
-		all.Wait()
-	})
-	return w
+}
+
+// cut refuses new connections, and breaks those there are.
+func (w *wire) cut() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.listener != nil {
+		_ = w.listener.Close()
+	}
+	w.listener = nil
+	for c := range w.conns {
+		_ = c.Close()
+	}
 }
 
 func (w *wire) carry(near net.Conn) {
@@ -49,7 +74,7 @@ func (w *wire) carry(near net.Conn) {
 		return
 	}
 	defer w.release(near)
-	far, err := net.Dial("tcp", w.target)
+	far, err := net.Dial("tcp", w.far)
 	if err != nil {
 		return
 	}
@@ -65,30 +90,18 @@ func (w *wire) carry(near net.Conn) {
 	_, _ = io.Copy(near, far)
 }
 
-// hold remembers a connection, unless the wire is cut.
+// hold remembers a connection, unless the wire was cut meanwhile.
 func (w *wire) hold(c net.Conn) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if !w.cut {
+	if w.listener != nil {
 		w.conns[c] = true
 	}
-	return !w.cut
+	return w.listener != nil
 }
 
 func (w *wire) release(c net.Conn) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	delete(w.conns, c)
-}
-
-// set cuts the wire, with all that goes over it, or mends it.
-func (w *wire) set(cut bool) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.cut = cut
-	if cut {
-		for c := range w.conns {
-			_ = c.Close()
-		}
-	}
 }

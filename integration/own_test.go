@@ -1,0 +1,107 @@
+package integration
+
+import (
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/bakewatch/bakewatch/api/v1alpha1"
+)
+
+// post asks the playground for something.
+func (s *stage) post(path string) {
+	s.t.Helper()
+	client := http.Client{Timeout: time.Minute}
+	res, err := client.Post(s.Control+path, "", nil)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	_ = res.Body.Close()
+	if res.StatusCode/100 != 2 {
+		s.t.Fatalf("POST %s: %s", path, res.Status)
+	}
+}
+
+// TestOnAClusterOfItsOwn is what would disturb others: the Bake resource is not there, Prometheus is killed, the API server
+// goes away. One after the other, on a cluster that no other test uses.
+func TestOnAClusterOfItsOwn(t *testing.T) {
+	t.Parallel()
+	if why := missing(); why != "" {
+		t.Skip(why)
+	}
+	c, err := startCluster(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.stop)
+	if err := c.install(); err != nil {
+		t.Fatal(err)
+	}
+	t.Run("NoBakeResource", func(t *testing.T) { noBakeResource(t, c) })
+	t.Run("PrometheusKilled", func(t *testing.T) { prometheusKilled(t, c) })
+	t.Run("APIServerAway", func(t *testing.T) { apiServerAway(t, c) })
+}
+
+// noBakeResource: the daemon names what is missing and how to install it, and guards once it is there.
+func noBakeResource(t *testing.T, c *cluster) {
+	s := c.stage(t)
+	s.kubectl("delete", "crd", "bakes.bakewatch.dev", "--wait=true")
+	s.running(good("web", "a"))
+	s.set(rules{}.yaml(c))
+	d := s.newDaemon()
+	d.start()
+	d.ready(503, "records:", "the Bake resource is not installed", "kubectl apply -f deploy/crd/")
+	d.says("kubectl apply -f deploy/crd/")
+	s.kubectl("apply", "-f", "../deploy/crd/")
+	d.guards()
+	d.ready(200)
+	s.deploy(bad("web", "b"))
+	s.rolledBack("web", 1, 2, "a", 2, "threshold")
+}
+
+// prometheusKilled in the middle of a bake, and started again on the same storage.
+func prometheusKilled(t *testing.T, c *cluster) {
+	s := c.stage(t)
+	s.running(good("web", "a"))
+	d := s.daemon(rules{window: "60s"})
+	s.deploy(slowBad("web", "b", "10s"))
+	s.inPhase("web", 2, v1alpha1.PhaseBaking)
+	s.post("/prometheus/stop")
+	s.stays("nothing is done while blind", 15*time.Second, func() (bool, string) {
+		b, state := s.bake("web", 2)
+		return b != nil && b.Status.Phase == v1alpha1.PhaseBaking && s.image("web") == "app:b", state
+	})
+	d.handsOff()
+	s.post("/prometheus/start")
+	s.rolledBack("web", 1, 2, "a", 2, "threshold")
+}
+
+// apiServerAway for longer than a leader may go without renewing its lease: the bake goes on afterwards, whether the
+// daemon outlives it or is started again, as the kubelet would.
+func apiServerAway(t *testing.T, c *cluster) {
+	s := c.stage(t)
+	s.running(good("bad", "a"), good("fine", "a"))
+	d := s.daemon(rules{window: "60s"})
+	s.deploy(slowBad("bad", "b", "20s"))
+	s.deploy(good("fine", "b"))
+	s.inPhase("bad", 2, v1alpha1.PhaseBaking)
+	s.inPhase("fine", 2, v1alpha1.PhaseBaking)
+	s.post("/outage/apiserver?for=20s")
+	waitFor(t, "the API server to be back", patience, func() (bool, string) {
+		if d.process != nil {
+			select {
+			case err := <-d.ended:
+				t.Logf("the daemon ended: %v; it is started again", err)
+				d.start()
+			default:
+			}
+		}
+		out, err := s.try("get", "--raw", "/readyz")
+		return err == nil, out
+	})
+	s.rolledBack("bad", 1, 2, "a", 2, "threshold")
+	s.passed("fine", 1, 2)
+	s.count(2)
+	d.ready(200)
+	d.metric("bakewatch_leader 1")
+}
