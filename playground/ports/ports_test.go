@@ -39,7 +39,7 @@ func TestCheckNamesTheTakenPort(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
+	defer func() { _ = l.Close() }()
 	port := l.Addr().(*net.TCPAddr).Port
 	s, err := Resolve("free")
 	if err != nil {

@@ -23,7 +23,7 @@ func call(t *testing.T, method, url, token, body string) (int, map[string]any, [
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }()
 	raw, err := io.ReadAll(resp.Body)
 	if err != nil {
 		t.Fatal(err)
@@ -109,7 +109,7 @@ func TestGrafanaToken(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }()
 	raw, _ := io.ReadAll(resp.Body)
 	if strings.Contains(string(raw), "Bearer") || strings.Count(string(raw), `"text":"x"`) != 3 {
 		t.Errorf("sent: %s", raw)
@@ -131,7 +131,7 @@ func TestWebhookKeepsTheLast(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }()
 	var sent []Sent
 	if err := json.NewDecoder(resp.Body).Decode(&sent); err != nil {
 		t.Fatal(err)

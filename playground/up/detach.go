@@ -73,7 +73,7 @@ func follow(ctx context.Context, opts Options, log io.ReaderAt, cmd *exec.Cmd, e
 		case <-ctx.Done():
 			_ = syscall.Kill(cmd.Process.Pid, syscall.SIGTERM)
 			select {
-			case <-ended:
+			case <-ended: //nolint:errcheck // it was told to end, so how it ended is no news
 			case <-time.After(downTimeout):
 			}
 			show()

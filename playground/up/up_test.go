@@ -300,7 +300,7 @@ func TestTakenPort(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
+	defer func() { _ = l.Close() }()
 	port := l.Addr().(*net.TCPAddr).Port
 	dir := t.TempDir()
 	cmd, out := start(t, dir, fmt.Sprintf("apiserver=%d,control=0", port))
