@@ -13,6 +13,8 @@ COUNT    ?= 6
 # Packages to test, and flags for go test: make test-unit PKG=./decide ARGS='-run TestJudge -v'
 PKG  ?= ./...
 ARGS ?=
+# Flags for the demo: make demo DEMO_ARGS='--ports free'
+DEMO_ARGS ?=
 # The race detector needs a C compiler; make test RACE= does without both.
 RACE ?= -race
 
@@ -63,7 +65,7 @@ playground-down: ## stop the playground
 
 .PHONY: demo
 demo: playground-build build ## watch a bad version being rolled out, found, rolled back and told; DEMO_HOLD=1 keeps it up
-	@playground/.bin/demo --bakewatch .bin/bakewatch --deploy deploy
+	@playground/.bin/demo --bakewatch .bin/bakewatch --deploy deploy $(DEMO_ARGS)
 
 .PHONY: test
 test: playground-build build cc ## run all tests, those against a real control plane included
