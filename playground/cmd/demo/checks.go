@@ -157,7 +157,7 @@ func (d *demo) noOwnership(ctx context.Context) (string, error) {
 			Spec map[string]any `json:"f:spec"`
 		}
 		if f.FieldsV1 != nil {
-			if err := json.Unmarshal(f.FieldsV1.Raw, &fields); err != nil {
+			if err := json.Unmarshal(f.FieldsV1.GetRawBytes(), &fields); err != nil {
 				return "", err
 			}
 		}

@@ -22,7 +22,7 @@ func (d *demo) ownedByApply(ctx context.Context) (string, error) {
 		return wrong("it runs %s, %d available", image, w.Status.AvailableReplicas)
 	}
 	for _, f := range w.ManagedFields {
-		if f.FieldsV1 == nil || !strings.Contains(string(f.FieldsV1.Raw), `"f:image"`) {
+		if f.FieldsV1 == nil || !strings.Contains(f.FieldsV1.GetRawString(), `"f:image"`) {
 			continue
 		}
 		if f.Manager != "kubectl" || f.Operation != metav1.ManagedFieldsOperationApply {

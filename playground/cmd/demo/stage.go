@@ -98,7 +98,7 @@ func (d *demo) chooseListen() error {
 			d.listen = fmt.Sprintf("127.0.0.1:%d", port)
 		}
 	}
-	l, err := net.Listen("tcp", d.listen)
+	l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", d.listen)
 	if err != nil {
 		return fmt.Errorf("the address of bakewatch's metrics cannot be used (%w): stop what listens there, or choose another with --listen", err)
 	}
