@@ -67,7 +67,7 @@ func (l *Loop) state(ctx context.Context, k Key, e *entry, live policy.Resolved)
 	if w.evidence != nil {
 		s.JudgedTo = w.evidence.judgedTo
 	}
-	if s.Verdict != nil && s.Verdict.Result == decide.Regressed || s.Sight.Stuck != "" {
+	if Next(s).Do == Intend {
 		s.Budget = l.allowance(b, s)
 	}
 	return s, next, nil
@@ -75,9 +75,6 @@ func (l *Loop) state(ctx context.Context, k Key, e *entry, live policy.Resolved)
 
 // allowance spends one rollback of the budget for a bake that is about to intend one, or says why none is left.
 func (l *Loop) allowance(b *v1alpha1.Bake, s State) *v1alpha1.Reason {
-	if b.Status.Phase != v1alpha1.PhaseBaking && b.Status.Phase != v1alpha1.PhaseRolling || s.hold() != nil {
-		return nil // nothing will be spent
-	}
 	cfg := l.Policy()
 	if cfg == nil {
 		return nil

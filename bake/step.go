@@ -84,6 +84,9 @@ type Step struct {
 
 // Next decides the one next step of a bake. It is pure: all it knows is in the State.
 func Next(s State) Step {
+	if s.Bake.Status.Outcome != "" {
+		return Step{Do: Wait}
+	}
 	switch s.Bake.Status.Phase {
 	case v1alpha1.PhaseRollingBack:
 		return s.rollingBack()
@@ -147,6 +150,9 @@ func (s State) rolling() Step {
 func (s State) givenUp() (Step, bool) {
 	if s.Sight.Stuck == "" || !s.Sight.CaughtUp || s.Sight.Complete() {
 		return Step{}, false
+	}
+	if at := s.Sight.SettledAt; !at.IsZero() && !at.After(s.Bake.Spec.StartedAt.Time) {
+		return Step{}, false // said of the rollout before: until a pod of an old revision that came back is up, it still stands
 	}
 	sentence := fmt.Sprintf("%s: %d of %d pods of %s are up after its progress deadline (%s)",
 		CodeDeadline, s.Sight.Updated-s.unavailable(), s.Sight.Replicas, rev(s.Bake.Spec.To), s.Sight.Stuck)
