@@ -21,6 +21,7 @@ type rules struct {
 	prometheus   string // the cluster's if not set
 	perNamespace int    // budget; 10 if not set
 	window       string // 12s if not set
+	deadline     string // of a rollback; 60s if not set
 	max          string // ceiling of the error rate; 5% if not set
 	signals      string // all of signals, instead of the preset with short times
 	more         string // added at the end
@@ -34,7 +35,7 @@ func (r rules) yaml(c *cluster) string {
 	}
 	return fmt.Sprintf(`mode: %s
 sources: {prometheus: {url: %s, timeout: 5s}}
-bake: {window: %s, interval: 2s, verify: 12s, deadline: 60s}
+bake: {window: %s, interval: 2s, verify: 12s, deadline: %s}
 budget: {perNamespace: %d, perCluster: 50, within: 10m}
 history: 20
 %s
@@ -43,7 +44,7 @@ announce:
   alertmanager: {url: %s}
   webhook: {url: %s/bakewatch}
 %s
-`, cmp.Or(r.mode, "guard"), cmp.Or(r.prometheus, c.Prometheus), cmp.Or(r.window, "12s"), cmp.Or(r.perNamespace, 10),
+`, cmp.Or(r.mode, "guard"), cmp.Or(r.prometheus, c.Prometheus), cmp.Or(r.window, "12s"), cmp.Or(r.deadline, "60s"), cmp.Or(r.perNamespace, 10),
 		signals, c.Grafana, c.Alertmanager, c.Webhook, r.more)
 }
 
@@ -77,6 +78,9 @@ func (s *stage) daemon(r rules, options ...func(*daemon)) *daemon {
 	d := s.newDaemon(options...)
 	d.start()
 	d.guards()
+	// Whole seconds tell what was rolled out before guarding began: what comes in that very second is taken for the way
+	// things were.
+	time.Sleep(1100 * time.Millisecond)
 	return d
 }
 

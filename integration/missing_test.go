@@ -95,7 +95,7 @@ func TestNoRightToRollBack(t *testing.T) {
 		}
 		return without
 	})
-	s.set(rules{}.yaml(s.cluster))
+	s.set(rules{deadline: "10s"}.yaml(s.cluster))
 	d := s.newDaemon(with(kubeconfig))
 	d.start()
 	d.guards()
