@@ -220,6 +220,9 @@ func (s State) rollingBack() Step {
 		return end(v1alpha1.OutcomeAbandoned, CodeDeleted, s.Bake.Spec.Ref+" was deleted")
 	}
 	if rb.PatchedAt == nil {
+		if s.Current.Hash == rb.Target.Hash && rb.Target.Hash != "" {
+			return Step{Do: Undo} // it is done, and only the receipt is missing
+		}
 		if s.observed() {
 			return Step{Do: End, Outcome: v1alpha1.OutcomeHeld, Observed: true, Reasons: append(why, s.observeReason())}
 		}

@@ -180,6 +180,8 @@ func TestNext(t *testing.T) {
 		{"to be undone, observed now", in(back, observing), End, held, CodeObserve, "worse"},
 		{"to be undone, opted out", in(back, optedOut), End, abandoned, CodeOptedOut, ""},
 		{"to be undone, and it is already: killed before the receipt", in(back, undone), Undo, "", "", ""},
+		{"to be undone, and it is already, observed now", in(back, undone, observing), Undo, "", "", ""},
+		{"to be undone, and it is already, opted out", in(back, undone, optedOut), Undo, "", "", ""},
 		{"undone, followed", in(back, patched), Wait, "", "", ""},
 		{"undone, observed now", in(back, patched, observing), Wait, "", "", ""},
 		{"undone, opted out", in(back, patched, optedOut), Wait, "", "", ""},
