@@ -24,7 +24,7 @@ type evidence struct {
 type track struct {
 	ticks   []signals.Reading // one a tick, without gaps
 	history *signals.Side     // the baseline's past; nil until the source has answered
-	seen    map[string]bool   // candidate pods that were counted before
+	seen    map[string]int    // candidate pods, and the tick each was counted in first
 }
 
 // newEvidence starts reading at the first edge of the interval's grid at or before start. All bakes share one grid, so
@@ -61,29 +61,43 @@ func (v *evidence) read(ctx context.Context, src Source, q question, edge time.T
 	for _, s := range q.policy.Signals {
 		t := v.signals[s.Name]
 		if t == nil {
-			t = &track{seen: map[string]bool{}}
+			t = &track{seen: map[string]int{}}
 			v.signals[s.Name] = t
 		}
 		if t.history == nil || t.history.Missing == signals.Failed {
 			h := q.history(ctx, src, s)
 			t.history = &h
 		}
-		t.extend(ctx, src, q, s, v.edges(t, edge))
+		t.extend(ctx, src, q, s, v, edge)
 	}
 	v.judgedTo = edge
 }
 
-// edges are the edges of the ticks that are to be read: those the source has not answered, and the one before them once
-// more. A scrape that was still under way when that one was read belongs to it, and would be lost otherwise.
-func (v *evidence) edges(t *track, upTo time.Time) []time.Time {
+// edges are the edges of the ticks from the given one on.
+func (v *evidence) edges(tick int, upTo time.Time) []time.Time {
+	var out []time.Time
+	for at := v.anchor.Add(time.Duration(tick) * v.interval); !at.After(upTo); at = at.Add(v.interval) {
+		out = append(out, at)
+	}
+	return out
+}
+
+// answered is how many ticks there are before those the source has not answered.
+func (t *track) answered() int {
 	n := len(t.ticks)
 	for n > 0 && unanswered(t.ticks[n-1]) {
 		n--
 	}
-	t.ticks = t.ticks[:max(0, n-1)]
-	var out []time.Time
-	for at := v.anchor.Add(time.Duration(len(t.ticks)) * v.interval); !at.After(upTo); at = at.Add(v.interval) {
-		out = append(out, at)
+	return n
+}
+
+// seenBefore are the candidate pods that were counted in an earlier tick.
+func (t *track) seenBefore(tick int) map[string]bool {
+	out := map[string]bool{}
+	for pod, first := range t.seen {
+		if first < tick {
+			out[pod] = true
+		}
 	}
 	return out
 }
@@ -92,28 +106,35 @@ func unanswered(r signals.Reading) bool {
 	return r.Candidate.Missing == signals.Failed
 }
 
-func (t *track) extend(ctx context.Context, src Source, q question, s policy.Signal, edges []time.Time) {
+// extend reads the ticks that the source has not answered, and the one before them once more: a scrape that was still
+// under way when that one was read belongs to it, and would be lost otherwise.
+func (t *track) extend(ctx context.Context, src Source, q question, s policy.Signal, v *evidence, upTo time.Time) {
+	from := max(0, t.answered()-1)
+	edges := v.edges(from, upTo)
 	if len(edges) < 2 {
 		return
 	}
 	ask := q.of(s)
-	ask.Bounds, ask.Seen = edges, t.seen
+	ask.Bounds, ask.Seen = edges, t.seenBefore(from)
 	rs, err := src.Read(ctx, ask)
 	if err != nil || len(rs) != len(edges)-1 {
 		detail := "the source gave no answer"
 		if err != nil {
 			detail = err.Error()
 		}
-		rs = failed(edges, detail)
+		from = t.answered() // what was answered once stays
+		rs = failed(v.edges(from, upTo), detail)
 	}
 	// The pods of older ticks are not needed again; how many there are and which were seen is.
-	for i := range t.ticks {
+	for i := range max(0, from-1) {
 		t.ticks[i].Candidate.Pods, t.ticks[i].Baseline.Pods = nil, nil
 	}
-	t.ticks = append(t.ticks, rs...)
-	for _, r := range rs[:len(rs)-1] { // the last one is read again
+	t.ticks = append(t.ticks[:from], rs...)
+	for i, r := range rs {
 		for pod := range r.Candidate.Pods {
-			t.seen[pod] = true
+			if first, ok := t.seen[pod]; !ok || first > from+i {
+				t.seen[pod] = from + i
+			}
 		}
 	}
 }
