@@ -219,6 +219,7 @@ func (l *Loop) keepAlerts(ctx context.Context) {
 	defer tick.Stop()
 	var sent time.Time
 	known := map[string]bool{}
+	last := map[string]announce.Alert{} // as sent last, by bake
 	for {
 		select {
 		case <-ctx.Done():
@@ -228,6 +229,7 @@ func (l *Loop) keepAlerts(ctx context.Context) {
 		l.queue.Add(heartbeat)
 		now := time.Now()
 		var firing []announce.Alert
+		next := map[string]announce.Alert{}
 		fresh := false
 		current := map[string]bool{}
 		l.mu.Lock()
@@ -241,7 +243,12 @@ func (l *Loop) keepAlerts(ctx context.Context) {
 			current[mark] = true
 			fresh = fresh || !known[mark]
 			a.EndsAt = now.Add(alertLapse)
-			firing = append(firing, a)
+			firing, next[bake] = append(firing, a), a
+			// A rollback that was held after all: what it was called before is no longer so.
+			if was, ok := last[bake]; ok && (was.Name != a.Name || was.Story.Observed != a.Story.Observed) {
+				was.EndsAt = now
+				firing = append(firing, was)
+			}
 		}
 		l.mu.Unlock()
 		if len(firing) == 0 || !fresh && now.Sub(sent) < alertEvery {
@@ -256,7 +263,7 @@ func (l *Loop) keepAlerts(ctx context.Context) {
 			}
 			continue
 		}
-		sent, known = now, current
+		sent, known, last = now, current, next
 	}
 }
 
