@@ -35,7 +35,7 @@ const quick = "workloads: [{match: {namespace: '*'}, bake: {window: 15s, interva
 // The versions of every story: one that is known good, a bad one, and the fix.
 var (
 	versionA = app{name: "web", version: "a", replicas: 1, rps: 25, env: map[string]string{"LEVEL": "1"}}
-	versionB = app{name: "web", version: "b", replicas: 1, rps: 25, env: map[string]string{"LEVEL": "2"}, errorRate: 0.4}
+	versionB = app{name: "web", version: "b", replicas: 1, rps: 25, env: map[string]string{"LEVEL": "2"}, errorRate: 0.4, after: "5s"}
 	versionC = app{name: "web", version: "c", replicas: 1, rps: 25, env: map[string]string{"LEVEL": "1"}}
 )
 
