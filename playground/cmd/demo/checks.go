@@ -65,10 +65,12 @@ func (d *demo) patched(ctx context.Context) (string, error) {
 	switch {
 	case err != nil:
 		return "", err
-	case b.Status.Rollback == nil || b.Status.Rollback.PatchedAt == nil:
-		return wrong("no rollback is on record; phase %q, outcome %q, %s", b.Status.Phase, b.Status.Outcome, b.Status.Why)
+	case b.Status.Rollback != nil && b.Status.Rollback.PatchedAt != nil:
+		return b.id() + " has intent and receipt", nil
+	case b.Status.Outcome != "":
+		return "", never{fmt.Errorf("no rollback is on record; outcome %s, %s", b.Status.Outcome, b.Status.Why)}
 	}
-	return b.id() + " has intent and receipt", nil
+	return wrong("no rollback is on record yet; phase %q, %s", b.Status.Phase, b.Status.Why)
 }
 
 // latency holds if the rollback came in time.
@@ -99,8 +101,11 @@ func (d *demo) rolledBack(ctx context.Context) (string, error) {
 		return "", err
 	}
 	st := b.Status
+	if st.Outcome == "" {
+		return wrong("it has no outcome yet; phase %s", st.Phase)
+	}
 	if st.Outcome != "RolledBack" || st.Rollback == nil || st.Rollback.Recovered != "Yes" || st.Rollback.Target.version() != v1.Version {
-		return wrong("phase %q, outcome %q, rollback %+v", st.Phase, st.Outcome, st.Rollback)
+		return "", never{fmt.Errorf("outcome %s, rollback %+v", st.Outcome, st.Rollback)}
 	}
 	return st.Rollback.Recovery, nil
 }

@@ -61,7 +61,7 @@ func (f fact) eventually(ctx context.Context) (found string, err error) {
 		callCtx, cancel := context.WithTimeout(ctx, oneLook)
 		found, err = f.hold(callCtx)
 		cancel()
-		if err == nil || time.Now().After(deadline) {
+		if err == nil || errors.As(err, new(never)) || time.Now().After(deadline) {
 			return found, err
 		}
 		select {
@@ -74,3 +74,6 @@ func (f fact) eventually(ctx context.Context) (found string, err error) {
 
 // wrong words what was found instead of what was expected.
 func wrong(format string, args ...any) (string, error) { return "", fmt.Errorf(format, args...) }
+
+// never is why a fact does not hold and will not, however long one waits.
+type never struct{ error }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"strconv"
 	"time"
 )
@@ -165,7 +166,7 @@ func (d *demo) passes(number int64, v version, from string) fact {
 		case st.Outcome == "":
 			return wrong("rev %d has no outcome yet, its phase is %s", number, strconv.Quote(st.Phase))
 		case st.Outcome != "Passed" || b.Spec.To.version() != v.Version:
-			return wrong("the outcome of rev %d (%s) is %s: %s", number, b.Spec.To.version(), st.Outcome, st.Why)
+			return "", never{fmt.Errorf("the outcome of rev %d (%s) is %s: %s", number, b.Spec.To.version(), st.Outcome, st.Why)}
 		case compared != from:
 			return wrong("it was compared with %q", compared)
 		default:
