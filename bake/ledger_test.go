@@ -81,9 +81,7 @@ func TestFixDuringVerification(t *testing.T) {
 		w.rates["B"] = 0.2
 		w.start()
 		w.deploy(web, "B")
-		for len(w.bakes(web)) == 0 || w.bake(t, 2).Status.Phase != v1alpha1.PhaseVerifying {
-			w.pass(time.Second)
-		}
+		w.until(2, v1alpha1.PhaseVerifying)
 		w.deploy(web, "C")
 		w.pass(4 * time.Minute)
 		b, c := w.bake(t, 2), w.bake(t, 4)

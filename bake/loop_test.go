@@ -148,9 +148,7 @@ func TestARollbackThatDoesNotHelpSaysSo(t *testing.T) {
 		w.rates["B"] = 0.2
 		w.start()
 		w.deploy(web, "B")
-		for len(w.bakes(web)) == 0 || w.bake(t, 2).Status.Phase != v1alpha1.PhaseRollingBack {
-			w.pass(time.Second)
-		}
+		w.until(2, v1alpha1.PhaseRollingBack)
 		w.cluster.mu.Lock()
 		w.broken = time.Now()
 		w.cluster.mu.Unlock()

@@ -263,6 +263,17 @@ func (w *world) pass(d time.Duration) {
 	synctest.Wait()
 }
 
+// until lets time go by until the bake of a revision of web is in a phase.
+func (w *world) until(number int64, phase v1alpha1.Phase) {
+	for range 3600 {
+		if b := w.bakes(web)[number]; b != nil && b.Status.Phase == phase {
+			return
+		}
+		w.pass(time.Second)
+	}
+	w.t.Fatalf("revision %d was never %s: %v", number, phase, w.outcomes())
+}
+
 // setPolicy replaces the policy and has every workload looked at, as cmd does.
 func (w *world) setPolicy(yaml string) {
 	cfg := parsed(w.t, yaml)
