@@ -55,6 +55,15 @@ func (s *stage) set(policy string) {
 		s.home, strings.ReplaceAll(strings.TrimSpace(policy), "\n", "\n    ")))
 }
 
+// enforce puts another policy into the ConfigMap, and waits until it is in force.
+func (s *stage) enforce(d *daemon, r rules) {
+	s.t.Helper()
+	count := func() int { return strings.Count(tail(d.log, 1<<20), `"policy in force"`) }
+	before := count()
+	s.set(r.yaml(s.cluster))
+	s.waitFor("the policy to be in force", func() (bool, string) { return count() > before, tail(d.log, 5) })
+}
+
 // daemon is the bakewatch binary on one stage. It may be stopped or killed, and started again.
 type daemon struct {
 	s          *stage

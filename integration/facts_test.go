@@ -21,7 +21,7 @@ func (s *stage) running(apps ...app) {
 		s.waitFor("prometheus to have seen "+a.name+" serve for a while", func() (bool, string) {
 			of := fmt.Sprintf("http_requests_total{namespace=%q,app=%q}", s.namespace, a.name)
 			n, err := s.query("sum(" + of + " - " + of + " offset 4s)")
-			return err == nil && n >= 60, fmt.Sprint(n, err)
+			return err == nil && n >= 50, fmt.Sprint(n, err)
 		})
 	}
 }

@@ -40,7 +40,7 @@ func run(m *testing.M) int {
 	}
 	// Tests wait most of the time, so more of them run at once than there are processors.
 	if f := flag.Lookup("test.parallel"); f.Value.String() == fmt.Sprint(runtime.GOMAXPROCS(0)) {
-		_ = f.Value.Set("16")
+		_ = f.Value.Set("24")
 	}
 	dir, err := os.MkdirTemp("", "bakewatch-integration-")
 	if err != nil {

@@ -112,6 +112,7 @@ func TestNoRightToRollBack(t *testing.T) {
 	d.handsOff()
 
 	s.grant("reader", asItIs)
+	s.enforce(d, rules{})
 	s.deploy(bad("web", "c"))
 	s.rolledBack("web", 1, 3, "a", 2, "threshold")
 }

@@ -22,14 +22,13 @@ func (s *stage) post(path string) {
 	}
 }
 
-// TestOnAClusterOfItsOwn is what would disturb others: the Bake resource is not there, Prometheus is killed, the API server
-// goes away. One after the other, on a cluster that no other test uses.
-func TestOnAClusterOfItsOwn(t *testing.T) {
-	t.Parallel()
+// own starts a cluster that no other test uses, for what would disturb them.
+func own(t *testing.T, flags ...string) *cluster {
+	t.Helper()
 	if why := missing(); why != "" {
 		t.Skip(why)
 	}
-	c, err := startCluster(t.TempDir())
+	c, err := startCluster(t.TempDir(), flags...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,17 +36,23 @@ func TestOnAClusterOfItsOwn(t *testing.T) {
 	if err := c.install(); err != nil {
 		t.Fatal(err)
 	}
-	t.Run("NoBakeResource", func(t *testing.T) { noBakeResource(t, c) })
+	return c
+}
+
+// TestOutages: Prometheus is killed, and then the API server goes away.
+func TestOutages(t *testing.T) {
+	t.Parallel()
+	c := own(t)
 	t.Run("PrometheusKilled", func(t *testing.T) { prometheusKilled(t, c) })
 	t.Run("APIServerAway", func(t *testing.T) { apiServerAway(t, c) })
 }
 
-// noBakeResource: the daemon names what is missing and how to install it, and guards once it is there.
-func noBakeResource(t *testing.T, c *cluster) {
-	s := c.stage(t)
+// TestNoBakeResource: the daemon names what is missing and how to install it, and guards once it is there.
+func TestNoBakeResource(t *testing.T) {
+	t.Parallel()
+	s := own(t, "--control-plane-only").stage(t)
 	s.kubectl("delete", "crd", "bakes.bakewatch.dev", "--wait=true")
-	s.running(good("web", "a"))
-	s.set(rules{}.yaml(c))
+	s.set(rules{}.yaml(shared)) // receivers do not matter here
 	d := s.newDaemon()
 	d.start()
 	d.ready(503, "records:", "the Bake resource is not installed", "kubectl apply -f deploy/crd/")
@@ -55,15 +60,15 @@ func noBakeResource(t *testing.T, c *cluster) {
 	s.kubectl("apply", "-f", "../deploy/crd/")
 	d.guards()
 	d.ready(200)
-	s.deploy(bad("web", "b"))
-	s.rolledBack("web", 1, 2, "a", 2, "threshold")
+	s.deploy(good("web", "a"))
+	s.inPhase("web", 1, v1alpha1.PhaseBaking)
 }
 
 // prometheusKilled in the middle of a bake, and started again on the same storage.
 func prometheusKilled(t *testing.T, c *cluster) {
 	s := c.stage(t)
 	s.running(good("web", "a"))
-	d := s.daemon(rules{window: "60s"})
+	d := s.daemon(rules{window: "45s"})
 	s.deploy(slowBad("web", "b", "10s"))
 	s.inPhase("web", 2, v1alpha1.PhaseBaking)
 	s.post("/prometheus/stop")
@@ -81,7 +86,7 @@ func prometheusKilled(t *testing.T, c *cluster) {
 func apiServerAway(t *testing.T, c *cluster) {
 	s := c.stage(t)
 	s.running(good("bad", "a"), good("fine", "a"))
-	d := s.daemon(rules{window: "60s"})
+	d := s.daemon(rules{window: "45s"})
 	s.deploy(slowBad("bad", "b", "20s"))
 	s.deploy(good("fine", "b"))
 	s.inPhase("bad", 2, v1alpha1.PhaseBaking)

@@ -164,3 +164,23 @@ func TestOptOutActsAtOnce(t *testing.T) {
 	d.handsOff()
 	s.count(1)
 }
+
+// TestKeptByGitOps: an undo would only be undone by the controller that keeps the workload, so a person is called instead.
+func TestKeptByGitOps(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	tracked := map[string]string{"argocd.argoproj.io/tracking-id": "shop:apps/Deployment:shop/web"}
+	a := good("web", "a")
+	a.meta = tracked
+	s.running(a)
+	d := s.daemon(rules{})
+
+	b := bad("web", "b")
+	b.meta = tracked
+	s.deploy(b)
+	got := s.ended("web", 2, v1alpha1.OutcomeHeld, "threshold", "owned")
+	s.alarmed("BakewatchHeld", got)
+	s.told(got)
+	s.stands("web", "b", 2, 2)
+	d.handsOff()
+}

@@ -47,7 +47,7 @@ func TestSwitchToObserveActsAtOnce(t *testing.T) {
 	s.deploy(slowBad("web", "b", "20s"))
 	s.inPhase("web", 2, v1alpha1.PhaseBaking)
 	r.mode = "observe"
-	s.set(r.yaml(s.cluster))
+	s.enforce(d, r)
 	b := s.ended("web", 2, v1alpha1.OutcomeHeld, "threshold", "observe")
 	if !b.Status.Observed {
 		t.Error("not marked as observed")
@@ -69,11 +69,7 @@ func TestEditOfThePolicy(t *testing.T) {
 
 	s.deploy(slowBad("web", "b", "20s"))
 	s.inPhase("web", 2, v1alpha1.PhaseBaking)
-	s.set(lenient.yaml(s.cluster))
-	waitFor(t, "the policy to be in force", patience, func() (bool, string) {
-		raw := strings.Count(tail(d.log, 10000), `"policy in force"`)
-		return raw == 2, tail(d.log, 5)
-	})
+	s.enforce(d, lenient)
 	s.rolledBack("web", 1, 2, "a", 2, "threshold") // by the thresholds it began with
 
 	broken := strings.Replace(strict.yaml(s.cluster), "budget:", "budgets:", 1)
@@ -94,7 +90,7 @@ func TestEditOfThePolicy(t *testing.T) {
 	s.passed("web", 3, 4)
 	s.stands("web", "c", 2, 4)
 
-	s.set(strict.yaml(s.cluster))
+	s.enforce(d, strict)
 	d.metric("bakewatch_config_last_reload_successful 1")
 	d.ready(200)
 	worse := bad("web", "d")

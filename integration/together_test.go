@@ -2,6 +2,7 @@ package integration
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -131,4 +132,14 @@ func TestGoodVersionsFollowEachOther(t *testing.T) {
 	s.deploy(bad("web", "c"))
 	s.rolledBack("web", 2, 3, "b", 2, "threshold")
 	s.count(2)
+
+	lines := strings.Split(strings.TrimSpace(s.kubectl("get", "bakes", "--sort-by=.metadata.creationTimestamp")), "\n")
+	if got := strings.Join(strings.Fields(lines[0]), " "); len(lines) != 3 || got != "NAME WORKLOAD FROM-TO PHASE OUTCOME WHY AGE" {
+		t.Fatalf("kubectl get bakes:\n%s", strings.Join(lines, "\n"))
+	}
+	for i, want := range []string{"deployment/web 1 → 2 Passed http-errors: 0% of", "deployment/web 2 → 3 RolledBack http-errors:"} {
+		if got := strings.Join(strings.Fields(lines[i+1]), " "); !strings.Contains(got, want) {
+			t.Errorf("kubectl get bakes says %q, want %q in it", got, want)
+		}
+	}
 }
