@@ -2,6 +2,7 @@ package bake
 
 import (
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -143,10 +144,10 @@ func TestEveryWriteMayFailOnce(t *testing.T) {
 // A newer rollout comes while the API server refuses writes: when it is back, the newer one is baked.
 func TestANewerRolloutIsNotLostWhileWritesFail(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
-		down := false
+		var down atomic.Bool
 		w.start(func(p *process) {
 			p.failWrite = func(int) error {
-				if down {
+				if down.Load() {
 					return fmt.Errorf("the API server is away")
 				}
 				return nil
@@ -154,10 +155,10 @@ func TestANewerRolloutIsNotLostWhileWritesFail(t *testing.T) {
 		})
 		w.deploy(web, "B")
 		w.pass(time.Minute)
-		down = true
+		down.Store(true)
 		w.deploy(web, "C")
 		w.pass(30 * time.Second)
-		down = false
+		down.Store(false)
 		w.pass(5 * time.Minute)
 		wantOutcome(t, w.bake(t, 2), v1alpha1.OutcomeSuperseded, CodeNewer)
 		wantOutcome(t, w.bake(t, 3), v1alpha1.OutcomePassed, decide.CodeWithin)
