@@ -18,8 +18,6 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
-
-	"github.com/bakewatch/bakewatch/records"
 )
 
 // cluster is a playground that runs.
@@ -38,7 +36,7 @@ type cluster struct {
 	Control      string `json:"control"`
 
 	client          kubernetes.Interface // the administrator's
-	bakes           *records.Bakes       // read as the administrator
+	config          *rest.Config         // likewise
 	guardKubeconfig string               // with the rights of the ServiceAccount of deploy/, and no more
 }
 
@@ -89,10 +87,8 @@ func (c *cluster) connect() error {
 		return err
 	}
 	config.QPS, config.Burst = 200, 400
-	if c.client, err = kubernetes.NewForConfig(config); err != nil {
-		return err
-	}
-	c.bakes, err = records.New(config, nil)
+	c.config = config
+	c.client, err = kubernetes.NewForConfig(config)
 	return err
 }
 

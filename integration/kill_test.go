@@ -91,22 +91,30 @@ func TestKilledAroundEveryWrite(t *testing.T) {
 		}
 		t.Logf("%d writes: %s", len(y.p.mutations()), y.writes())
 	})
+	type kills struct {
+		what    string
+		moments []moment
+	}
+	var all []kills
 	for _, what := range writesOfAStory {
 		if what == complete { // the next daemon may not write it, and then could not be killed after it
-			for _, m := range []moment{before, after} {
-				t.Run(string(m)+" "+what, func(t *testing.T) {
-					t.Parallel()
-					whole(t, what, m)
-				})
-			}
+			all = append(all, kills{what, []moment{before}}, kills{what, []moment{after}})
 			continue
 		}
-		t.Run("before and after "+what, func(t *testing.T) {
+		all = append(all, kills{what, []moment{before, after}})
+	}
+	for lane := range lanes {
+		t.Run(fmt.Sprint("lane ", lane+1), func(t *testing.T) {
 			t.Parallel()
-			whole(t, what, before, after)
+			for i := lane; i < len(all); i += lanes {
+				t.Run(fmt.Sprint(all[i].moments, " ", all[i].what), func(t *testing.T) { whole(t, all[i].what, all[i].moments...) })
+			}
 		})
 	}
 }
+
+// lanes is how many stories are played at once. They mostly wait, but each starts a daemon three times.
+const lanes = 10
 
 // Version c comes when the rollback of b is intended and not carried out. Wherever the daemon is killed then, c stays.
 func TestKilledWhileSuperseded(t *testing.T) {

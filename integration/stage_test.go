@@ -16,6 +16,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/bakewatch/bakewatch/api/v1alpha1"
+	"github.com/bakewatch/bakewatch/records"
 )
 
 // patience is how long a test waits for something that is to happen. Nothing is asserted about how long it takes.
@@ -28,6 +29,7 @@ type stage struct {
 	t         *testing.T
 	namespace string
 	home      string
+	records   *records.Bakes // of the workloads' namespace, read as the administrator
 }
 
 var stages atomic.Int64
@@ -47,7 +49,13 @@ func (c *cluster) stage(t *testing.T) *stage {
 	name = fmt.Sprintf("%s-%d", strings.Trim(name[:min(len(name), 40)], "-"), stages.Add(1))
 	s := &stage{cluster: c, t: t, namespace: name, home: name + "-bw"}
 	for _, ns := range []string{s.namespace, s.home} {
-		s.kubectl("create", "namespace", ns)
+		if _, err := c.client.CoreV1().Namespaces().Create(s.context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: ns}}, metav1.CreateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var err error
+	if s.records, err = records.New(c.config, []string{s.namespace}); err != nil {
+		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		if t.Failed() {
@@ -68,18 +76,18 @@ func (s *stage) grantHome() {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	granted := 0
+	var granted []string
 	for _, doc := range strings.Split(string(raw), "\n---\n") {
 		if !strings.Contains(doc, "\nkind: Role\n") && !strings.Contains(doc, "\nkind: RoleBinding\n") {
 			continue
 		}
 		// The first namespace is the object's own; a later one is the ServiceAccount's.
-		s.apply(strings.Replace(doc, "namespace: bakewatch\n", "namespace: "+s.home+"\n", 1))
-		granted++
+		granted = append(granted, strings.Replace(doc, "namespace: bakewatch\n", "namespace: "+s.home+"\n", 1))
 	}
-	if granted != 2 {
-		s.t.Fatalf("deploy/rbac.yaml has %d Roles and RoleBindings; the tests copy 2", granted)
+	if len(granted) != 2 {
+		s.t.Fatalf("deploy/rbac.yaml has %d Roles and RoleBindings; the tests copy 2", len(granted))
 	}
+	s.apply(strings.Join(granted, "\n---\n"))
 }
 
 // try runs kubectl in the workloads' namespace, as a user would, and returns what it printed.
@@ -154,11 +162,7 @@ func (s *stage) bakes() []v1alpha1.Bake {
 
 func (s *stage) listBakes() ([]v1alpha1.Bake, error) {
 	var out []v1alpha1.Bake
-	err := s.cluster.bakes.List(s.context(), func(b *v1alpha1.Bake) {
-		if b.Namespace == s.namespace {
-			out = append(out, *b)
-		}
-	})
+	err := s.records.List(s.context(), func(b *v1alpha1.Bake) { out = append(out, *b) })
 	slices.SortFunc(out, func(a, b v1alpha1.Bake) int { return a.CreationTimestamp.Compare(b.CreationTimestamp.Time) })
 	return out, err
 }

@@ -30,7 +30,7 @@ type story struct {
 }
 
 // quick are times that fit many stories into a minute.
-const quick = "workloads: [{match: {namespace: '*'}, bake: {window: 15s, interval: 1s, verify: 8s}}]"
+const quick = "workloads: [{match: {namespace: '*'}, bake: {window: 15s, interval: 1s, verify: 8s, deadline: 10m}}]"
 
 // The versions of every story: one that is known good, a bad one, and the fix.
 var (
@@ -52,6 +52,7 @@ func newStory(t *testing.T) *story {
 		return n > 150, fmt.Sprint(n, err)
 	})
 	y.d = y.newDaemon(func(d *daemon) { d.kubeconfig = y.p.kubeconfig })
+	t.Cleanup(func() { y.p.hook(nil) }) // no more kills
 	y.p.admit()
 	y.d.start()
 	y.d.guards()
@@ -115,7 +116,7 @@ func (y *story) dies() {
 	y.t.Helper()
 	select {
 	case <-y.killed:
-	case <-time.After(patience):
+	case <-time.After(2 * patience):
 		y.t.Fatalf("the daemon was not killed; writes: %s", y.writes())
 	}
 }
@@ -125,7 +126,7 @@ func (y *story) wait(h *holding) {
 	y.t.Helper()
 	select {
 	case <-h.arrived:
-	case <-time.After(patience):
+	case <-time.After(2 * patience):
 		y.t.Fatalf("%q did not come; writes: %s", h.what, y.writes())
 	}
 }
@@ -134,7 +135,8 @@ func (y *story) wait(h *holding) {
 func (y *story) until(what string, kills int, done func() (bool, string)) {
 	y.t.Helper()
 	var seen []string
-	y.waitFor(fmt.Sprintf("%s, and %d kills", what, kills), func() (bool, string) {
+	// Many stories at once wait for each other, the more so on a busy machine.
+	waitFor(y.t, fmt.Sprintf("%s, and %d kills", what, kills), 2*patience, func() (bool, string) {
 		select {
 		case when := <-y.killed:
 			seen = append(seen, when)
