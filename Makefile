@@ -69,8 +69,10 @@ demo: playground-build build ## watch a bad version being rolled out, found, rol
 
 .PHONY: test
 test: playground-build build cc ## run all tests, those against a real control plane included
-	@$(progress) "root module: compiling and testing (6 minutes the first time)" env $(integration) go test $(RACE) -count=1 -timeout 20m $(ARGS) $(PKG)
-	@cd playground && CGO_ENABLED=0 ../$(progress) "playground module: compiling and testing (4 minutes the first time)" go test -vet=off -count=1 -timeout 20m ./...
+	@failed=0; \
+	$(progress) "root module: compiling and testing (15 minutes the first time)" env $(integration) go test $(RACE) -count=1 -timeout 20m $(ARGS) $(PKG) || failed=1; \
+	$(progress) "playground module: compiling and testing (4 minutes the first time)" env CGO_ENABLED=0 go test -C playground -vet=off -count=1 -timeout 20m ./... || failed=1; \
+	exit $$failed
 
 .PHONY: test-unit
 test-unit: go ## run the tests that need no playground
