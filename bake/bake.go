@@ -113,7 +113,7 @@ var ErrNotPermitted = errors.New("not permitted")
 func Name(k Key, uid string, number int64) string {
 	name := k.Name
 	if len(name) > 180 {
-		name = name[:180]
+		name = strings.TrimRight(name[:180], ".-") // a dot before a dash is no valid name
 	}
 	return fmt.Sprintf("%s-%s-%.8s-%d", strings.ToLower(k.Kind), name, uid, number)
 }

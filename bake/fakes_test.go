@@ -389,6 +389,7 @@ type process struct {
 	killAt    int // 0: it lives on
 	before    bool
 	failWrite func(n int) error // nil: no write fails
+	undoErr   func() error      // nil: an undo is carried out
 }
 
 func (p *process) gone() error {

@@ -247,8 +247,12 @@ func TestLoadedAsLived(t *testing.T) {
 			w.pass(2 * time.Second)
 			lived = memory(p.loop.ledger.of(web))
 			p.stop()
-			p = w.start()
-			loaded = memory(p.loop.ledger.of(web))
+			anew := NewLoop(Options{Records: recordsOf{&process{cluster: w.cluster}}, Teller: p.loop.Teller, Policy: p.loop.Policy, Log: p.loop.Log})
+			defer anew.queue.ShutDown()
+			if err := anew.Load(t.Context()); err != nil {
+				t.Error(err)
+			}
+			loaded = memory(anew.ledger.of(web))
 			outcomes = w.outcomes()
 		})
 		if diff := cmp.Diff(lived, loaded); diff != "" {

@@ -213,7 +213,7 @@ func (l *Loop) Load(ctx context.Context) error {
 	for k, bakes := range byWorkload {
 		slices.SortFunc(bakes, older)
 		e := l.ledger.of(k)
-		for _, b := range bakes {
+		for i, b := range bakes {
 			if b.Spec.Workload.UID != e.uid { // deleted and made anew under the same name
 				*e = entry{past: e.past}
 			}
@@ -227,11 +227,13 @@ func (l *Loop) Load(ctx context.Context) error {
 			if b.Status.Outcome != "" {
 				e.close(b)
 			}
-			if l.unfinished(b) {
-				if e.work != nil { // only the newest goes on; an older one is told no more
-					e.retire(e.work.bake.Name)
-				}
+			switch {
+			case !l.unfinished(b):
+			case i == len(bakes)-1:
 				e.work = l.workOn(b)
+			default: // only the newest goes on; how an older one ended may not have been told before a crash
+				e.retire(b.Name)
+				l.tellLate(b)
 			}
 		}
 		l.queue.Add(k)

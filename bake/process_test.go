@@ -42,6 +42,11 @@ func (p *process) Undo(_ context.Context, k Key, uid string, judged, target v1al
 	if err := p.gone(); err != nil {
 		return err
 	}
+	if p.undoErr != nil {
+		if err := p.undoErr(); err != nil {
+			return err
+		}
+	}
 	return p.undo(k, uid, judged, target, p.write)
 }
 
@@ -111,7 +116,7 @@ func (p recordsOf) Delete(_ context.Context, namespace, name string) error {
 	return p.write(func() error { return p.deleteRecord(namespace + "/" + name) })
 }
 
-// people are told: by stories, each answered with a receipt at once, and by alerts.
+// people are told: by stories, each answered with a receipt a moment later, and by alerts.
 type people struct {
 	mu       sync.Mutex
 	deaf     bool // receipts do not come
@@ -132,15 +137,18 @@ func (t teller) Tell(s announce.Story, told []string) {
 	if t.p.gone() != nil || slices.Contains(told, "grafana") {
 		return
 	}
-	t.mu.Lock()
-	t.stories = append(t.stories, s)
-	deaf := t.deaf
-	t.mu.Unlock()
-	if !deaf {
-		time.AfterFunc(100*time.Millisecond, func() {
+	time.AfterFunc(100*time.Millisecond, func() {
+		if t.p.gone() != nil {
+			return // it was killed before the story was delivered
+		}
+		t.mu.Lock()
+		t.stories = append(t.stories, s)
+		deaf := t.deaf
+		t.mu.Unlock()
+		if !deaf {
 			t.p.loop.Delivered(s.Bake, v1alpha1.Receipt{Receiver: "grafana", Stage: string(s.Stage), ID: "7", At: micro(time.Now())})
-		})
-	}
+		}
+	})
 }
 
 func (t teller) Alert(_ context.Context, alerts []announce.Alert) error {

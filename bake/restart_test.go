@@ -2,12 +2,14 @@ package bake
 
 import (
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/bakewatch/bakewatch/act/announce"
 	"github.com/bakewatch/bakewatch/api/v1alpha1"
 	"github.com/bakewatch/bakewatch/decide"
 	"github.com/bakewatch/bakewatch/policy"
@@ -97,6 +99,44 @@ func TestKilledAtEveryWriteOfAHealthyRollout(t *testing.T) {
 			if e := w.newest.loop.ledger.of(web); e.good.Hash != "B" || e.work != nil {
 				t.Errorf("remembered: %+v", *e)
 			}
+			writes = p.writes
+		})
+		return writes
+	}
+	total := story(t, 0, false)
+	for n := 1; n <= total; n++ {
+		story(t, n, true)
+		story(t, n, false)
+	}
+}
+
+// It is killed at every write while one rollout supersedes another: both stories come to their end, and are told to it.
+func TestKilledWhileSuperseded(t *testing.T) {
+	story := func(t *testing.T, killAt int, before bool) (writes int) {
+		inWorld(t, func(t *testing.T, w *world) {
+			p := w.start(func(p *process) { p.killAt, p.before = killAt, before })
+			w.deploy(web, "B")
+			for i := range 5 * 60 {
+				if i == 60 {
+					w.deploy(web, "C")
+				}
+				if p.gone() != nil {
+					w.pass(5 * time.Second)
+					w.start()
+					w.deploy(web, "C")
+					break
+				}
+				w.pass(time.Second)
+			}
+			w.pass(5 * time.Minute)
+			got := w.bakes(web)
+			if b := got[2]; b != nil { // else it was killed before B was on record
+				wantOutcome(t, b, v1alpha1.OutcomeSuperseded, CodeNewer)
+				if told := w.headlines(announce.Ended); !slices.Contains(told, "shop deployment/web: rev 2 was superseded by a newer rollout") {
+					t.Errorf("write %d, before=%v: told of the end: %q", killAt, before, told)
+				}
+			}
+			wantOutcome(t, w.bake(t, 3), v1alpha1.OutcomePassed, decide.CodeWithin)
 			writes = p.writes
 		})
 		return writes

@@ -126,6 +126,17 @@ func (l *Loop) tell(e *entry) {
 
 // severity is a label, and so part of the alert's identity: it must not change while the alert fires, or Alertmanager
 // would take it for a second alert, and the first would go on until it lapses.
+// tellLate hands over what some receiver has no receipt for, of a bake that a newer one has followed. Their receipts are
+// not waited for.
+func (l *Loop) tellLate(b *v1alpha1.Bake) {
+	if st := b.Status; st.EndedAt == nil || time.Since(st.EndedAt.Time) >= tellFor {
+		return
+	}
+	for _, stage := range l.untold(b) {
+		l.Teller.Tell(story(b, stage), toldOf(b, stage))
+	}
+}
+
 func severity(b *v1alpha1.Bake) string {
 	if b.Status.Observed || b.Status.Outcome == v1alpha1.OutcomeInconclusive {
 		return "warning"
