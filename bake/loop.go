@@ -266,9 +266,11 @@ func (l *Loop) workOn(b *v1alpha1.Bake) *work {
 	if err := json.Unmarshal(b.Spec.Policy.Raw, &w.frozen); err != nil || w.frozen.Interval <= 0 {
 		// The record was written by another version, or by hand. The policy of now is the best there is.
 		l.Log.Error("the policy in a bake's record cannot be read; taking the policy of now", zap.String("bake", id(b)), zap.Error(err))
-		if cfg := l.Policy(); cfg != nil {
-			w.frozen, _ = cfg.For(policy.Target{Kind: b.Spec.Workload.Kind, Namespace: b.Namespace, Name: b.Spec.Workload.Name})
+		cfg := l.Policy()
+		if cfg == nil {
+			cfg = policy.Default() // it observes
 		}
+		w.frozen, _ = cfg.For(policy.Target{Kind: b.Spec.Workload.Kind, Namespace: b.Namespace, Name: b.Spec.Workload.Name})
 	}
 	return w
 }

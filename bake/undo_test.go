@@ -157,3 +157,29 @@ func TestNamesOfBakes(t *testing.T) {
 		}
 	}
 }
+
+// The policy in a record cannot be read, and there is no other yet: the bake goes on as one that only observes.
+func TestARecordWithoutAPolicy(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.rates["B"] = 0.2
+		p := w.start()
+		w.deploy(web, "B")
+		w.until(2, v1alpha1.PhaseBaking)
+		p.stop()
+		w.cluster.mu.Lock()
+		for _, b := range w.records {
+			b.Spec.Policy.Raw = []byte(`{"window":"by hand"}`)
+		}
+		config := w.config
+		w.config = nil
+		w.cluster.mu.Unlock()
+		w.start()
+		w.pass(time.Minute)
+		w.cluster.mu.Lock()
+		w.config = config
+		w.cluster.mu.Unlock()
+		w.pass(20 * time.Minute)
+		wantOutcome(t, w.bake(t, 2), v1alpha1.OutcomeHeld, CodeObserve)
+		wantChanges(t, w)
+	})
+}
