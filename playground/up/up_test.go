@@ -212,7 +212,7 @@ func ingress(t *testing.T, a Addresses) {
 			if err != nil {
 				return err
 			}
-			defer resp.Body.Close()
+			defer func() { _ = resp.Body.Close() }()
 			raw, err := io.ReadAll(resp.Body)
 			if err == nil && !strings.Contains(string(raw), series) {
 				err = fmt.Errorf("no %s in:\n%s", series, raw)
