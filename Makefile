@@ -59,10 +59,6 @@ playground: playground-build ## start a Kubernetes control plane, Prometheus, Al
 guard: playground build ## run the daemon against the playground, to try stories with kubectl, until Ctrl-C
 	@playground/guard.sh $(bin)/bakewatch
 
-.PHONY: guard
-guard: playground build ## run the daemon against the playground, until Ctrl-C
-	@playground/guard.sh .bin/bakewatch
-
 .PHONY: playground-down
 playground-down: ## stop the playground
 	@if [[ -x playground/.bin/playground ]]; then playground/.bin/playground down; else echo "no playground was built, so none runs"; fi
