@@ -33,9 +33,6 @@ func own(t *testing.T, flags ...string) *cluster {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.stop)
-	if err := c.install(); err != nil {
-		t.Fatal(err)
-	}
 	return c
 }
 
@@ -43,6 +40,9 @@ func own(t *testing.T, flags ...string) *cluster {
 func TestOutages(t *testing.T) {
 	t.Parallel()
 	c := own(t)
+	if err := c.install(); err != nil {
+		t.Fatal(err)
+	}
 	t.Run("PrometheusKilled", func(t *testing.T) { prometheusKilled(t, c) })
 	t.Run("APIServerAway", func(t *testing.T) { apiServerAway(t, c) })
 }
@@ -50,9 +50,16 @@ func TestOutages(t *testing.T) {
 // TestNoBakeResource: the daemon names what is missing and how to install it, and guards once it is there.
 func TestNoBakeResource(t *testing.T) {
 	t.Parallel()
-	s := own(t, "--control-plane-only").stage(t)
-	s.kubectl("delete", "crd", "bakes.bakewatch.dev", "--wait=true")
-	s.set(rules{}.yaml(shared)) // receivers do not matter here
+	c := own(t, "--control-plane-only")
+	s := c.stage(t)
+	if out, err := c.kubectl(nil, "apply", "-f", "../deploy/namespace.yaml", "-f", "../deploy/rbac.yaml"); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	var err error
+	if c.guardKubeconfig, err = c.kubeconfigOf("bakewatch", "bakewatch"); err != nil {
+		t.Fatal(err)
+	}
+	s.set(rules{}.yaml(shared)) // what it measures and whom it tells does not matter here
 	d := s.newDaemon()
 	d.start()
 	d.ready(503, "records:", "the Bake resource is not installed", "kubectl apply -f deploy/crd/")
@@ -86,7 +93,8 @@ func prometheusKilled(t *testing.T, c *cluster) {
 func apiServerAway(t *testing.T, c *cluster) {
 	s := c.stage(t)
 	s.running(good("bad", "a"), good("fine", "a"))
-	d := s.daemon(rules{window: "45s"})
+	// The controllers may take a minute to find their way back too, and a rollback takes as long as they do.
+	d := s.daemon(rules{window: "45s", deadline: "5m"})
 	s.deploy(slowBad("bad", "b", "20s"))
 	s.deploy(good("fine", "b"))
 	s.inPhase("bad", 2, v1alpha1.PhaseBaking)

@@ -20,7 +20,7 @@ import (
 )
 
 // patience is how long a test waits for something that is to happen. Nothing is asserted about how long it takes.
-const patience = 2 * time.Minute
+const patience = 3 * time.Minute
 
 // stage is one test's part of a cluster: a namespace for its workloads, and one, its home, for the daemon's policy and
 // Lease. So tests run side by side, each with a daemon of its own.
