@@ -28,9 +28,9 @@ func TestTheBudgetHoldsTheThird(t *testing.T) {
 		later              time.Duration
 		held               bool
 	}{
-		{"of a namespace", "{perNamespace: 2, perCluster: 9, within: 10m}", "held: 2 rollbacks in namespace shop within 10m already; many at once are one incident, not many bad deploys", named("shop", "c"), 0, true},
+		{"of a namespace", "{perNamespace: 2, perCluster: 9, within: 10m}", "held: the budget of rollbacks in namespace shop is used up, 2 within 10m; many at once are one incident, not many bad deploys", named("shop", "c"), 0, true},
 		{"not of another namespace", "{perNamespace: 2, perCluster: 9, within: 10m}", "", named("pay", "c"), 0, false},
-		{"of the cluster", "{perNamespace: 9, perCluster: 2, within: 10m}", "held: 2 rollbacks in the cluster within 10m already; many at once are one incident, not many bad deploys", named("pay", "c"), 0, true},
+		{"of the cluster", "{perNamespace: 9, perCluster: 2, within: 10m}", "held: the budget of rollbacks in the cluster is used up, 2 within 10m; many at once are one incident, not many bad deploys", named("pay", "c"), 0, true},
 		{"not later", "{perNamespace: 2, perCluster: 9, within: 10m}", "", named("shop", "c"), 10 * time.Minute, false},
 	} {
 		for _, restart := range []bool{false, true} {

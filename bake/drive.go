@@ -85,7 +85,7 @@ func (l *Loop) allowance(b *v1alpha1.Bake, s State) *v1alpha1.Reason {
 		return nil
 	}
 	l.Metrics.held.WithLabelValues(CodeBudget).Inc()
-	return &v1alpha1.Reason{Code: CodeBudget, Sentence: fmt.Sprintf("held: %d rollbacks in %s within %s already; many at once are one incident, not many bad deploys", n, scope, short(limits.Within))}
+	return &v1alpha1.Reason{Code: CodeBudget, Sentence: fmt.Sprintf("held: the budget of rollbacks in %s is used up, %d within %s; many at once are one incident, not many bad deploys", scope, n, short(limits.Within))}
 }
 
 // judge reads the ticks that are due and asks the judge. It returns when the next tick is due.

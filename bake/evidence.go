@@ -42,14 +42,19 @@ func (v *evidence) due(now time.Time) (edge, next time.Time) {
 	return edge, edge.Add(v.interval + settle(v.interval))
 }
 
-// past is the span whose counts are the baseline's history.
+// past is a span in which the baseline served alone; a zero from means that its beginning is not known.
 type past struct{ from, to time.Time }
+
+func (p past) length() time.Duration { return p.to.Sub(p.from) } // at its largest when from is zero
+
+// shortPast is how long a past is long enough for not looking at an earlier one.
+const shortPast = 10 * time.Minute
 
 // historySpan is the span before the rollout in which the baseline served: as long as the bake's window, at least ten
 // minutes and at most an hour, and not longer than it served.
 func historySpan(spec v1alpha1.BakeSpec, window time.Duration) past {
 	to := spec.BaselineUntil.Time
-	from := to.Add(-min(max(window, 10*time.Minute), time.Hour))
+	from := to.Add(-min(max(window, shortPast), time.Hour))
 	if since := spec.BaselineSince; since != nil && since.After(from) {
 		from = since.Time
 	}

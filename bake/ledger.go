@@ -19,6 +19,8 @@ type entry struct {
 	// goodSince is when good began to serve alone, unprovenSince when something unproven was first rolled out over it.
 	// Between the two lies good's past. Zero: not known.
 	goodSince, unprovenSince time.Time
+	earlier                  past     // good's past from before a rollout over it that was undone
+	adopted                  bool     // current was found running, not baked
 	undoing                  string   // hash that our own last rollback goes back to
 	problems                 string   // what was wrong with its policy when last looked
 	past                     []string // names of ended Bakes, oldest first
@@ -29,7 +31,8 @@ type entry struct {
 func (e *entry) adopt(s Sight) {
 	if s.Number != e.current.Number || !e.seen {
 		e.current = v1alpha1.Revision{Number: s.Number}
-		e.good, e.goodSince, e.unprovenSince = v1alpha1.Revision{}, time.Time{}, time.Time{}
+		e.good, e.goodSince, e.unprovenSince, e.earlier = v1alpha1.Revision{}, time.Time{}, time.Time{}, past{}
+		e.adopted = true
 	}
 	e.seen, e.uid, e.digest = true, s.UID, s.Digest
 	e.proveQuietly(s)
@@ -37,7 +40,7 @@ func (e *entry) adopt(s Sight) {
 
 // proveQuietly makes an adopted revision known good once it is seen serving in full.
 func (e *entry) proveQuietly(s Sight) {
-	if e.good.Number == 0 && e.work == nil && len(e.past) == 0 && e.seen && s.Complete() && s.Replicas > 0 {
+	if e.good.Number == 0 && e.work == nil && (e.adopted || len(e.past) == 0) && e.seen && s.Complete() && s.Replicas > 0 {
 		e.good = e.current
 	}
 }
@@ -61,7 +64,7 @@ func (e *entry) known(since time.Time) Known {
 
 // begin remembers that a bake has begun.
 func (e *entry) begin(b *v1alpha1.Bake) {
-	e.uid, e.seen, e.undoing = b.Spec.Workload.UID, true, ""
+	e.uid, e.seen, e.undoing, e.adopted = b.Spec.Workload.UID, true, "", false
 	e.current = b.Spec.To
 	if b.Spec.From != nil {
 		e.good = *b.Spec.From
@@ -80,18 +83,20 @@ func (e *entry) close(b *v1alpha1.Bake) {
 	}
 	switch {
 	case st.KnownGood:
-		e.good, e.unprovenSince = b.Spec.To, time.Time{}
+		e.good, e.unprovenSince, e.earlier = b.Spec.To, time.Time{}, past{}
 		e.goodSince = st.EndedAt.Time
 		if st.CompletedAt != nil {
 			e.goodSince = st.CompletedAt.Time
 		}
 	case st.Outcome == v1alpha1.OutcomeRolledBack:
+		e.earlier = past{e.goodSince, e.unprovenSince}
 		e.unprovenSince = time.Time{}
 		e.goodSince = st.EndedAt.Time
 		if st.Rollback.AvailableAt != nil {
 			e.goodSince = st.Rollback.AvailableAt.Time
 		}
 	case has(st.Reasons, CodeUndone):
+		e.earlier = past{e.goodSince, e.unprovenSince}
 		e.unprovenSince = time.Time{}
 		e.goodSince = st.EndedAt.Time
 	}
@@ -105,13 +110,18 @@ func (e *entry) retire(name string) {
 	}
 }
 
-// baseline is the span in which the known good revision served alone, up to a rollout that starts now.
+// baseline is the span in which the known good revision served alone, up to a rollout that starts now. Right after an undo
+// that span is short; then the longer one before the rollout that was undone speaks for it.
 func (e *entry) baseline(started time.Time) (from, until time.Time) {
 	until = started
 	if !e.unprovenSince.IsZero() && e.unprovenSince.Before(started) {
 		until = e.unprovenSince
 	}
-	return e.goodSince, until
+	now := past{e.goodSince, until}
+	if !e.earlier.to.IsZero() && now.length() < shortPast && e.earlier.length() > now.length() {
+		now = e.earlier
+	}
+	return now.from, now.to
 }
 
 func has(rs []v1alpha1.Reason, code string) bool {

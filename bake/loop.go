@@ -261,8 +261,24 @@ func (l *Loop) unfinished(b *v1alpha1.Bake) bool {
 	return time.Since(b.Status.EndedAt.Time) < tellFor && len(l.untold(b)) > 0
 }
 
+// whole takes a record whose phase does not go with what is on it, as only a person's hand makes one, back to the phase
+// from which the rest is found again.
+func whole(b *v1alpha1.Bake) *v1alpha1.Bake {
+	st := b.Status
+	switch {
+	case st.Phase == v1alpha1.PhaseBaking && st.FirstReadyAt == nil,
+		(st.Phase == v1alpha1.PhaseRollingBack || st.Phase == v1alpha1.PhaseVerifying) && st.Rollback == nil:
+		b = b.DeepCopy()
+		b.Status.Phase = v1alpha1.PhaseRolling
+	case st.Phase == v1alpha1.PhaseVerifying && st.Rollback.AvailableAt == nil:
+		b = b.DeepCopy()
+		b.Status.Phase = v1alpha1.PhaseRollingBack
+	}
+	return b
+}
+
 func (l *Loop) workOn(b *v1alpha1.Bake) *work {
-	w := &work{bake: b, told: map[announce.Stage]bool{}}
+	w := &work{bake: whole(b), told: map[announce.Stage]bool{}}
 	if err := json.Unmarshal(b.Spec.Policy.Raw, &w.frozen); err != nil || w.frozen.Interval <= 0 {
 		// The record was written by another version, or by hand. The policy of now is the best there is.
 		l.Log.Error("the policy in a bake's record cannot be read; taking the policy of now", zap.String("bake", id(b)), zap.Error(err))

@@ -29,8 +29,12 @@ func (s sides) compare(e Evidence, l look) string {
 		return b.String()
 	}
 	b.WriteString(" against " + percent(l.baseline.Rate()) + " of " + number(l.baseline.Requests) + " on " + s.from)
-	if base := l.baseline.Rate(); base > 0 && l.candidate.Rate() >= 1.5*base {
-		b.WriteString("; " + times(l.candidate.Rate()/base) + " worse")
+	base, rate := l.baseline.Rate(), l.candidate.Rate()
+	if base > 0 && rate >= 1.5*base {
+		b.WriteString("; " + times(rate/base) + " worse")
+	}
+	if rate > e.Threshold.Max && base <= e.Threshold.Max && rate < e.Threshold.Increase*base {
+		b.WriteString("; over the ceiling of " + percent(e.Threshold.Max))
 	}
 	return b.String()
 }

@@ -26,7 +26,7 @@ func TestGoldenSentences(t *testing.T) {
 			ofHTTP(usual, spoke(9870, 30), repeat(2, tick(pods(1240, 100, "a", "b")))...)},
 		{"one pod", "http-errors: 50% of 1,000 requests failed on rev 7 (1 pod) against 10% of 1,234,567 on rev 6; 5x worse", "rev 6",
 			ofHTTP(usual, spoke(1_234_567, 123_457), repeat(2, tick(pods(1000, 500, "a")))...)},
-		{"not much worse in words", "http-errors: 7% of 10,000 requests failed on rev 7 against 4.9% of 100,000 on rev 6", "rev 6",
+		{"not much worse in words", "http-errors: 7% of 10,000 requests failed on rev 7 against 4.9% of 100,000 on rev 6; over the ceiling of 5%", "rev 6",
 			ofHTTP(usual, spoke(100_000, 4900), repeat(2, tick(spoke(10_000, 700)))...)},
 		{"from nothing", "http-errors: 100% of 60 requests failed on rev 7 against 0% of 500 on rev 6", "rev 6",
 			ofHTTP(usual, spoke(500, 0), repeat(2, tick(spoke(60, 60)))...)},

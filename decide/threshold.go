@@ -68,6 +68,7 @@ type look struct {
 	candidate, baseline signals.Counts
 	enough              bool // the candidate served at least MinRequests
 	known               bool // something is known of the baseline
+	first               int  // index of the oldest tick the candidate's counts were taken from
 }
 
 // lookBack collects counts from tick i backwards until the candidate has served enough requests, so that a busy service
@@ -87,6 +88,7 @@ func (e Evidence) lookBack(i int) look {
 			break
 		}
 	}
+	l.first = max(i, 0)
 	if l.baseline.Requests < e.Threshold.MinRequests {
 		for i--; i >= 0; i-- {
 			if r := e.Ticks[i]; r.Baseline.Spoke() {
@@ -101,7 +103,8 @@ func (e Evidence) lookBack(i int) look {
 	return l
 }
 
-// run counts how many of the newest ticks in a row are over the threshold. A tick in which the candidate served nothing
+// run counts how many of the newest ticks in a row are over the threshold, none of them judged by a request that another
+// one was judged by: on a quiet service a tick stands for as many as it takes. A tick in which the candidate served nothing
 // neither adds to the run nor ends it. It stops counting at Threshold.Ticks.
 func (e Evidence) run(compared bool) int {
 	n := 0
@@ -114,6 +117,7 @@ func (e Evidence) run(compared bool) int {
 			break
 		}
 		n++
+		i = l.first
 	}
 	return n
 }
@@ -132,10 +136,10 @@ func (e Evidence) threshold(names sides) (Result, Reason) {
 	total := e.total()
 	all := look{candidate: total.candidate, baseline: total.baseline}
 	switch {
-	case total.spoke*2 < len(e.Ticks) || len(e.Ticks) == 0:
+	case blind(e.Ticks), len(e.Ticks) >= 4 && blind(e.Ticks[len(e.Ticks)/2:]): // its second half counts by itself: it must not end blind
 		code, clause := e.blindness(total)
 		return Undecided, e.reason(code, all, e.Signal+": "+clause)
-	case total.candidate.Requests == 0 && (total.baseline.Requests > 0 || e.History.Requests > 0):
+	case total.candidate.Requests == 0 && e.served(total) >= e.Threshold.MinRequests:
 		return Undecided, e.reason(CodeSilent, all, e.Signal+": "+names.to+" served no request, while "+names.fromOr("the version before")+" did")
 	case total.candidate.Requests < e.Threshold.MinRequests:
 		return Undecided, e.reason(CodeTooFewRequests, all, e.Signal+": "+number(total.candidate.Requests)+" requests on "+names.to+
@@ -157,7 +161,30 @@ func (e Evidence) threshold(names sides) (Result, Reason) {
 	if e.History.Spoke() {
 		all.baseline = all.baseline.Add(e.History.Counts)
 	}
-	return Healthy, e.reason(CodeWithin, all, names.compare(e, all))
+	sentence := names.compare(e, all)
+	if gaps := len(e.Ticks) - total.spoke; gaps > 0 {
+		sentence += "; could not be read in " + number(float64(gaps)) + " of " + ticks(len(e.Ticks))
+	}
+	return Healthy, e.reason(CodeWithin, all, sentence)
+}
+
+// blind reports whether the candidate could not be read in more than half of the ticks.
+func blind(rs []signals.Reading) bool {
+	spoke := 0
+	for _, r := range rs {
+		if r.Candidate.Spoke() {
+			spoke++
+		}
+	}
+	return len(rs) == 0 || spoke*2 < len(rs)
+}
+
+// served is how many requests the baseline is known to have served, in its past and beside the candidate.
+func (e Evidence) served(t totals) float64 {
+	if !e.History.Spoke() {
+		return t.baseline.Requests
+	}
+	return t.baseline.Requests + e.History.Requests
 }
 
 // newest is the index of the newest tick in which the candidate served something.
@@ -203,8 +230,8 @@ func (e Evidence) blindness(t totals) (code, clause string) {
 			newest = r.Candidate
 		}
 	}
-	if missing[signals.NoSeries] == len(e.Ticks) {
-		if t.baseline.Requests > 0 || e.History.Requests > 0 {
+	if none := missing[signals.NoSeries]; none > missing[signals.Failed] && none+missing[signals.Failed] == len(e.Ticks) {
+		if e.served(t) >= e.Threshold.MinRequests {
 			return CodeSilent, "the new pods have no series, while the old ones did"
 		}
 		return CodeNoSeries, "no series for this workload"

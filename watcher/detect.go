@@ -2,7 +2,9 @@ package watcher
 
 import (
 	"context"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -146,11 +148,16 @@ func goodSet(sets []appsv1.ReplicaSet, known bake.Known) *appsv1.ReplicaSet {
 		switch {
 		case known.Good != "" && sets[i].Labels[appsv1.DefaultDeploymentUniqueLabelKey] == known.Good:
 			return &sets[i]
-		case known.Good == "" && known.GoodNumber > 0 && number(&sets[i]) == known.GoodNumber:
+		case known.Good == "" && known.GoodNumber > 0 && hadNumber(&sets[i], known.GoodNumber):
 			return &sets[i]
 		}
 	}
 	return nil
+}
+
+// hadNumber reports whether a ReplicaSet has, or once had, a revision number.
+func hadNumber(rs *appsv1.ReplicaSet, n int64) bool {
+	return number(rs) == n || slices.Contains(strings.Split(rs.Annotations[historyKey], ","), strconv.FormatInt(n, 10))
 }
 
 // previous is the ReplicaSet with the highest number below cur's.
