@@ -168,6 +168,14 @@ func (l *Loop) undo(ctx context.Context, k Key, e *entry, s State) error {
 	b := e.work.bake.DeepCopy()
 	rb := b.Status.Rollback
 	err := l.Undoer.Undo(ctx, k, b.Spec.Workload.UID, b.Spec.To, rb.Target)
+	late := time.Since(rb.IntendedAt.Time) > s.Frozen.Deadline
+	if err != nil && late {
+		// The template may be back although its fields cannot be handed back: that is a rollback all the same.
+		if p, followErr := l.Undoer.Follow(ctx, k, rb.Target); followErr == nil && p.OnTarget {
+			l.Log.Warn("rolled back, but the next server-side apply may meet a conflict with bakewatch", zap.String("workload", k.String()), zap.Error(err))
+			err = nil
+		}
+	}
 	var step Step
 	switch {
 	case err == nil:
@@ -185,7 +193,7 @@ func (l *Loop) undo(ctx context.Context, k Key, e *entry, s State) error {
 	case errors.Is(err, ErrNoRevision):
 		step = end(v1alpha1.OutcomeHeld, CodeNoGood, fmt.Sprintf("held: %s of %s no longer exists (revisionHistoryLimit?)", rev(rb.Target), b.Spec.Ref))
 		step.Reasons = append(b.Status.Reasons, step.Reasons...)
-	case errors.Is(err, ErrNotPermitted) && time.Since(rb.IntendedAt.Time) > forbiddenFor, time.Since(rb.IntendedAt.Time) > s.Frozen.Deadline:
+	case errors.Is(err, ErrNotPermitted) && time.Since(rb.IntendedAt.Time) > forbiddenFor, late:
 		step = end(v1alpha1.OutcomeHeld, CodeRollbackFailed, fmt.Sprintf("held: %s could not be rolled back to %s: %v", b.Spec.Ref, rev(rb.Target), err))
 		step.Reasons = append(b.Status.Reasons, step.Reasons...)
 	default:
