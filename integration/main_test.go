@@ -63,11 +63,9 @@ func run(m *testing.M) int {
 
 // missing says what is not set, and how to get it; empty when all is there.
 func missing() string {
-	for name, value := range map[string]string{
-		"BAKEWATCH_PLAYGROUND": playgroundBinary, "BAKEWATCH_KUBECTL": kubectlBinary, "BAKEWATCH_BINARY": bakewatchBinary,
-	} {
-		if value == "" {
-			return name + " is not set; `make test` builds what is needed and sets it"
+	for _, one := range [][2]string{{"BAKEWATCH_PLAYGROUND", playgroundBinary}, {"BAKEWATCH_KUBECTL", kubectlBinary}, {"BAKEWATCH_BINARY", bakewatchBinary}} {
+		if one[1] == "" {
+			return one[0] + " is not set; `make test` builds what is needed and sets it"
 		}
 	}
 	return ""
