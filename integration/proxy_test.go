@@ -309,7 +309,8 @@ func which(body []byte) string {
 	return ""
 }
 
-// nameRecord says what a write to a bake's record is for: its new state, or the receipts noted in one.
+// nameRecord says what a write to a bake's record is for: its new state, or else the receipts
+// noted in it, by the stage of the newest.
 func (p *proxy) nameRecord(body []byte) string {
 	var b v1alpha1.Bake
 	if err := json.Unmarshal(body, &b); err != nil {
@@ -327,7 +328,8 @@ func (p *proxy) nameRecord(body []byte) string {
 	}
 	for _, m := range slices.Backward(p.mutations()) {
 		if m.done() && m.What == "record: "+state+which(body) {
-			return "receipts: while " + state + which(body)
+			newest := slices.MaxFunc(append(st.Announced, v1alpha1.Receipt{}), func(a, b v1alpha1.Receipt) int { return a.At.Compare(b.At.Time) })
+			return "receipts: " + newest.Stage + which(body)
 		}
 	}
 	return "record: " + state + which(body)

@@ -148,6 +148,7 @@ func (y *story) until(what string, kills int, done func() (bool, string)) {
 		return ok && len(seen) >= kills, fmt.Sprintf("%s; killed %v; writes: %s", state, seen, y.writes())
 	})
 	y.p.hook(nil)
+	y.t.Logf("killed %d times: %v", len(seen), seen)
 }
 
 // writes are all mutations so far, for people.
