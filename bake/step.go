@@ -29,6 +29,9 @@ const (
 // patience is how long a rollout may go on beyond its bake window before the bake gives up on it.
 const patience = time.Hour
 
+// verifyAtMost is how many times the policy's time recovery is measured for while it cannot be told.
+const verifyAtMost = 3
+
 // State is everything the next step of a bake depends on.
 type State struct {
 	Bake   *v1alpha1.Bake
@@ -259,6 +262,9 @@ func (s State) verifying() Step {
 		return s.rolledBack("Unknown", fmt.Sprintf("%s came before recovery was measured", rev(s.Current)))
 	case s.Verdict == nil || s.JudgedTo.Add(s.Frozen.Interval).Before(rb.AvailableAt.Add(s.Frozen.Verify)):
 		return Step{Do: Wait}
+	}
+	if s.Verdict.Result == decide.Undecided && s.Now.Before(rb.AvailableAt.Add(verifyAtMost*s.Frozen.Verify)) {
+		return Step{Do: Wait} // the source may need longer to see the new pods, and they to serve enough
 	}
 	first := s.Verdict.Reasons[0].Sentence
 	switch s.Verdict.Result {

@@ -53,6 +53,7 @@ func in(phase v1alpha1.Phase, changes ...func(*State)) State {
 	return s
 }
 
+func muchLater(s *State) { s.Now = s.Now.Add(time.Hour) }
 func patched(s *State)   { s.Bake.Status.Rollback.PatchedAt = after(time.Minute) }
 func deleted(s *State)   { s.Sight = Sight{Key: web} }
 func madeAnew(s *State)  { s.Sight.UID = "u2" }
@@ -198,7 +199,8 @@ func TestNext(t *testing.T) {
 		{"recovered", in(verifying, healthy(verified-15*time.Second)), End, rolledBack, decide.CodeThreshold, "recovered: it is within-threshold"},
 		{"not recovered", in(verifying, verdict(decide.Regressed, verified, decide.CodeThreshold)), End, rolledBack, decide.CodeThreshold, "the rollback did not help, so it is likely not this deploy: it is threshold"},
 		{"not recovered yet", in(verifying, verdict(decide.Regressed, time.Minute, decide.CodeThreshold)), Wait, "", "", ""},
-		{"not measurable", in(verifying, verdict(decide.Undecided, verified, decide.CodeBlind)), End, rolledBack, decide.CodeThreshold, "recovery could not be measured: it is blind"},
+		{"not measurable yet", in(verifying, verdict(decide.Undecided, verified, decide.CodeBlind)), Wait, "", "", ""},
+		{"not measurable", in(verifying, verdict(decide.Undecided, verified, decide.CodeBlind), muchLater), End, rolledBack, decide.CodeThreshold, "recovery could not be measured: it is blind"},
 		{"verifying, a newer one came", in(verifying, newer), End, rolledBack, decide.CodeThreshold, "rev 8 came before recovery was measured"},
 		{"verifying, deleted", in(verifying, deleted), End, rolledBack, decide.CodeThreshold, "deployment/web was deleted before recovery was measured"},
 		{"verifying, opted out", in(verifying, optedOut, healthy(verified)), End, rolledBack, decide.CodeThreshold, "recovered"},
