@@ -56,6 +56,7 @@ func newStory(t *testing.T) *story {
 	y.p.admit()
 	y.d.start()
 	y.d.guards()
+	time.Sleep(1100 * time.Millisecond) // what comes in the second in which guarding began is not taken for a rollout
 	return y
 }
 
