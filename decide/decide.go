@@ -35,10 +35,19 @@ type Reason struct {
 type Numbers struct {
 	Candidate signals.Counts `json:"candidate"`
 	Baseline  signals.Counts `json:"baseline"`
+	// LogE is the natural logarithm of the e-value against "no worse than the margin"; 0 where the evidence layer is off
+	// or had nothing to weigh.
+	LogE float64 `json:"logE,omitempty"`
 }
 
 // Verdict is what the judge says of a bake at one moment.
 type Verdict struct {
-	Result  Result   `json:"result"`
+	Result Result `json:"result"`
+	// Early says that the candidate is so surely no worse than the margin that the window need not be waited for.
+	Early   bool     `json:"early,omitempty"`
 	Reasons []Reason `json:"reasons,omitempty"`
 }
+
+// DefaultMargin is how many times worse is not yet worse, where policy says nothing. It is never 1: pods differ, and two
+// sides that are the same are found different if looked at for long enough.
+const DefaultMargin = 1.5

@@ -2,9 +2,15 @@ package decide
 
 // Input is everything the judge may know of a bake.
 type Input struct {
-	To      string     // the candidate in sentences, e.g. "rev 7"
-	From    string     // the baseline in sentences; empty when there is no earlier revision
-	Signals []Evidence // in a fixed order; reasons keep it
+	To   string // the candidate in sentences, e.g. "rev 7"
+	From string // the baseline in sentences; empty when there is no earlier revision
+	// FalseAlarm is the accepted chance, above 0 and below 1, that a rollout which is no worse than Margin allows is ever
+	// called Regressed. It is split over the signals. 0 turns the evidence layer off: the threshold decides alone.
+	FalseAlarm float64
+	// Margin is how many times the baseline's error rate is not yet worse, above 1; anything else means DefaultMargin.
+	Margin    float64
+	PassEarly bool       // whether Healthy may be said to be certain before the window is over: Verdict.Early
+	Signals   []Evidence // in a fixed order; reasons keep it
 }
 
 // Judge says what the evidence amounts to. One regressed signal is enough for Regressed. Healthy needs at least one

@@ -24,8 +24,22 @@ type Evidence struct {
 	Threshold Threshold
 	// History is the baseline's side before the rollout, over one window.
 	History signals.Side
+	// Blocks are the same past, cut into spans as long as a tick, oldest first, each with its pods where the source tells
+	// them apart: how much the service varies when nothing is deployed. Empty when only the total is known.
+	Blocks []signals.Side
+	// Days are the workload's counts in the hours of the bake on earlier days, one Side a day, whichever revision served.
+	Days []signals.Side
+	// Neighbours are workloads of the same source that did not deploy, before the rollout and since.
+	Neighbours []Neighbour
 	// Ticks are the Readings since the first new pod was ready, oldest first, one a tick.
 	Ticks []signals.Reading
+}
+
+// Neighbour is a workload that was not deployed while this one baked.
+type Neighbour struct {
+	Name   string         `json:"name"`
+	Before signals.Counts `json:"before"` // over the span of History
+	After  signals.Counts `json:"after"`  // over the span of the Ticks
 }
 
 // zThin is the one-sided 95% point of the normal distribution, for the benefit of the doubt given to a thin baseline.

@@ -86,15 +86,16 @@ func TestEditOfThePolicy(t *testing.T) {
 		return false, "no such event"
 	})
 
-	s.deploy(bad("web", "c")) // by the last good one, which is lenient
+	worse := bad("web", "c") // by the last good one, which is lenient
+	worse.errorRate = 0.2    // so that what comes next is far more than twice as bad, however the dice fall
+	s.deploy(worse)
 	s.passed("web", 3, 4)
 	s.stands("web", "c", 2, 4)
 
 	s.enforce(d, strict)
 	d.metric("bakewatch_config_last_reload_successful 1")
 	d.ready(200)
-	worse := bad("web", "d")
-	worse.errorRate = 0.95
+	worse.version, worse.errorRate = "d", 0.95
 	s.deploy(worse)
 	s.rolledBack("web", 4, 5, "c", 2, "threshold")
 }
