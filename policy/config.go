@@ -7,6 +7,8 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"time"
+
+	"github.com/bakewatch/bakewatch/decide"
 )
 
 // Config is one bakewatch.yaml, with defaults filled in. Key names are in the json tags: they are what people write.
@@ -17,6 +19,8 @@ type Config struct {
 	Sources    Sources               `json:"sources"`
 	Bake       Bake                  `json:"bake"`
 	FalseAlarm Share                 `json:"falseAlarm"` // chance of a false rollback per deploy, above 0 and at most 0.5
+	Margin     Ratio                 `json:"margin"`     // how many times worse is not yet worse, above 1 and at most 100
+	Layers     Layers                `json:"layers"`
 	Budget     Budget                `json:"budget"`
 	History    int                   `json:"history"` // finished Bakes kept per workload
 	Signals    map[string]SignalRule `json:"signals"` // by signal name
@@ -66,13 +70,22 @@ type Prometheus struct {
 	BearerTokenFile string `json:"bearerTokenFile"`
 }
 
-// Bake is how long things take. A nil field is not set: in Config.Bake the defaults fill all of them, in an Override
+// Bake is how long things take, and whether that may be less. A nil field is not set: in Config.Bake the defaults fill all of them, in an Override
 // nil leaves what applied before.
 type Bake struct {
 	Window   *time.Duration `json:"window,omitempty"`   // how long a complete rollout is baked
 	Interval *time.Duration `json:"interval,omitempty"` // time between ticks
 	Verify   *time.Duration `json:"verify,omitempty"`   // how long recovery is measured after a rollback
 	Deadline *time.Duration `json:"deadline,omitempty"` // how long a rollback may take until it is called stuck
+
+	PassEarly *bool `json:"passEarly,omitempty"` // whether a rollout that is surely not worse ends its window early
+}
+
+// Layers are the parts of the judge, each off or on.
+type Layers struct {
+	Threshold bool `json:"threshold"` // the thresholds of the signals
+	Evidence  bool `json:"evidence"`  // the sequential test that keeps falseAlarm
+	Blame     bool `json:"blame"`     // what else moved: neighbours that did not deploy
 }
 
 // Budget bounds how many rollbacks may happen Within a time; beyond it a person decides. 0 means no rollback at all.
@@ -166,8 +179,12 @@ func Default() *Config {
 			Interval: new(15 * time.Second),
 			Verify:   new(2 * time.Minute),
 			Deadline: new(10 * time.Minute),
+
+			PassEarly: new(false),
 		},
 		FalseAlarm: 0.001,
+		Margin:     decide.DefaultMargin,
+		Layers:     Layers{Threshold: true, Evidence: true, Blame: true},
 		Budget:     Budget{PerNamespace: 2, PerCluster: 5, Within: 10 * time.Minute},
 		History:    5,
 		Signals:    map[string]SignalRule{DefaultSignal: defaultRule(DefaultSignal)},

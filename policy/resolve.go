@@ -52,7 +52,10 @@ func (c *Config) For(t Target) (Resolved, []Problem) {
 		Interval:   *r.bake.Interval,
 		Verify:     *r.bake.Verify,
 		Deadline:   *r.bake.Deadline,
+		PassEarly:  *r.bake.PassEarly,
 		FalseAlarm: float64(c.FalseAlarm),
+		Margin:     float64(c.Margin),
+		Layers:     c.Layers,
 		Signals:    []Signal{},
 	}
 	for _, name := range slices.Sorted(maps.Keys(r.signals)) {
@@ -269,6 +272,8 @@ func (b Bake) with(o Bake) Bake {
 		Interval: cmp.Or(o.Interval, b.Interval),
 		Verify:   cmp.Or(o.Verify, b.Verify),
 		Deadline: cmp.Or(o.Deadline, b.Deadline),
+
+		PassEarly: cmp.Or(o.PassEarly, b.PassEarly),
 	}
 }
 

@@ -28,7 +28,7 @@ func TestForDefaults(t *testing.T) {
 	want := Resolved{
 		Watched: true, Mode: Observe,
 		Window: 15 * time.Minute, Interval: 15 * time.Second, Verify: 2 * time.Minute, Deadline: 10 * time.Minute,
-		FalseAlarm: 0.001,
+		FalseAlarm: 0.001, Margin: 1.5, Layers: Layers{Threshold: true, Evidence: true, Blame: true},
 		Signals: []Signal{{
 			Name:      "http-errors",
 			Errors:    `http_requests_total{namespace="$namespace",code=~"5.."}`,
@@ -96,6 +96,9 @@ func TestFor(t *testing.T) {
 				r.Window, r.Verify = time.Hour, 5*time.Minute
 				r.Signals[0].Threshold.Max, r.Signals[0].Threshold.Ticks = 0.02, 3
 			}},
+		{name: "margin, layers and an early pass", config: "margin: 2x\nlayers: {evidence: false}\nbake: {passEarly: true}", target: api,
+			want: func(r *Resolved) { r.Margin, r.Layers.Evidence, r.PassEarly = 2, false, true }},
+		{name: "override passes early", config: "bake: {passEarly: true}\nworkloads: [{match: {name: '*'}, bake: {passEarly: false}}, {match: {name: web}, bake: {passEarly: true}}]", target: api},
 		{name: "override replaces queries as a whole", config: "workloads: [{match: {name: '*'}, signals: {http-errors: {prometheus: {errors: a, requests: b}}}}]", target: api,
 			want: func(r *Resolved) { r.Signals[0].Errors, r.Signals[0].Requests, r.Signals[0].ByPod = "a", "b", false }},
 		{name: "override adds and removes signals", config: "workloads: [{match: {name: '*'}, signals: {http-errors: {enabled: false}, a: {prometheus: {errors: e, requests: r}, threshold: {max: 9%}}}}]", target: api,
@@ -250,7 +253,7 @@ func TestForProperties(t *testing.T) {
 			t.Fatalf("watched %v because %q", first.Watched, first.NotWatched)
 		}
 		var k checker
-		k.bake("", Bake{&first.Window, &first.Interval, &first.Verify, &first.Deadline}, Bake{})
+		k.bake("", Bake{Window: &first.Window, Interval: &first.Interval, Verify: &first.Verify, Deadline: &first.Deadline}, Bake{})
 		if len(k.errs) > 0 {
 			t.Fatalf("out of bounds: %v", k.errs)
 		}
@@ -290,7 +293,7 @@ func TestOverrideOrder(t *testing.T) {
 		c := configs().Draw(t, "config")
 		last := Override{
 			Match: Match{Name: "*"}, Enabled: new(true), Mode: Guard,
-			Bake: Bake{new(7 * time.Minute), new(7 * time.Second), new(70 * time.Second), new(7 * time.Hour)},
+			Bake: Bake{Window: new(7 * time.Minute), Interval: new(7 * time.Second), Verify: new(70 * time.Second), Deadline: new(7 * time.Hour), PassEarly: new(true)},
 			Signals: map[string]SignalRule{DefaultSignal: {
 				Enabled: new(true), Prometheus: &Queries{Errors: "x", Requests: "y"},
 				Threshold: Threshold{new(Share(0.07)), new(Ratio(7)), new(Share(0.007)), new(7), new(7)},
@@ -307,7 +310,7 @@ func TestOverrideOrder(t *testing.T) {
 		}
 		c.Workloads = append(append([]Override{}, workloads...), last)
 		got, _ := c.For(api)
-		if !got.Watched || got.Mode != Guard || got.Window != 7*time.Minute || got.Interval != 7*time.Second || got.Verify != 70*time.Second || got.Deadline != 7*time.Hour {
+		if !got.Watched || got.Mode != Guard || got.Window != 7*time.Minute || got.Interval != 7*time.Second || got.Verify != 70*time.Second || got.Deadline != 7*time.Hour || !got.PassEarly {
 			t.Fatalf("the last override does not win: %+v", got)
 		}
 		want := Signal{Name: DefaultSignal, Errors: "x", Requests: "y", Threshold: decide.Threshold{Max: 0.07, Increase: 7, Floor: 0.007, MinRequests: 7, Ticks: 7}}

@@ -33,8 +33,11 @@ type Resolved struct {
 	Interval   time.Duration `json:"-"`          // time between ticks
 	Verify     time.Duration `json:"-"`          // how long recovery is measured after a rollback
 	Deadline   time.Duration `json:"-"`          // how long a rollback may take until it is called stuck
+	PassEarly  bool          `json:"passEarly"`  // whether a rollout that is surely not worse ends its window early
 	FalseAlarm float64       `json:"falseAlarm"` // chance of a false rollback per deploy that is accepted
-	Signals    []Signal      `json:"signals"`    // sorted by name
+	Margin     float64       `json:"margin"`     // how many times worse is not yet worse
+	Layers     Layers        `json:"layers"`
+	Signals    []Signal      `json:"signals"` // sorted by name
 }
 
 // times are the durations of a Resolved as people read them in a record: 15m0s.
@@ -56,8 +59,9 @@ func (r Resolved) MarshalJSON() ([]byte, error) {
 	}{plain(r), times{r.Window.String(), r.Interval.String(), r.Verify.String(), r.Deadline.String()}})
 }
 
-// UnmarshalJSON reads what MarshalJSON wrote.
+// UnmarshalJSON reads what MarshalJSON wrote. Records of versions that knew no margin and no layers have the defaults.
 func (r *Resolved) UnmarshalJSON(data []byte) error {
+	r.Margin, r.Layers = decide.DefaultMargin, Layers{Threshold: true, Evidence: true, Blame: true}
 	var t times
 	in := struct {
 		*plain

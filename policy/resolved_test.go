@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/bakewatch/bakewatch/decide"
 )
 
 func TestResolvedIsReadBackAsWritten(t *testing.T) {
@@ -29,6 +31,24 @@ func TestResolvedIsReadBackAsWritten(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("read back (-want +got):\n%s", diff)
+	}
+}
+
+// A record of a version that knew no margin and no layers has the defaults.
+func TestResolvedOfAnOlderVersion(t *testing.T) {
+	const times = `"window":"15m0s","interval":"15s","verify":"2m0s","deadline":"10m0s"`
+	var old, set Resolved
+	if err := json.Unmarshal([]byte(`{"watched":true,"mode":"guard",`+times+`,"falseAlarm":0.001,"signals":[]}`), &old); err != nil {
+		t.Fatal(err)
+	}
+	if old.Margin != decide.DefaultMargin || old.Layers != (Layers{Threshold: true, Evidence: true, Blame: true}) || old.PassEarly {
+		t.Errorf("an old record is read as %+v", old)
+	}
+	if err := json.Unmarshal([]byte(`{`+times+`,"margin":3,"layers":{"threshold":true,"evidence":false,"blame":false}}`), &set); err != nil {
+		t.Fatal(err)
+	}
+	if set.Margin != 3 || set.Layers != (Layers{Threshold: true}) {
+		t.Errorf("what is recorded is read as %+v", set)
 	}
 }
 

@@ -25,6 +25,7 @@ const (
 	maxBake                  = 24 * time.Hour // of window and verify
 	maxHistory               = 100
 	maxTicks                 = 100
+	maxMargin                = 100
 )
 
 // kinds are the kinds of workload this version watches.
@@ -53,6 +54,12 @@ func (c *Config) validate() Errors {
 	k.bake("bake", c.Bake, Bake{})
 	if c.FalseAlarm <= 0 || c.FalseAlarm > 0.5 {
 		k.errorf("falseAlarm", "must be above 0 and at most 0.5, not %g", float64(c.FalseAlarm))
+	}
+	if c.Margin <= 1 || c.Margin > maxMargin {
+		k.errorf("margin", "must be above 1x and at most %s, not %s; at 1x two sides that are the same are told apart in the end", Ratio(maxMargin), c.Margin)
+	}
+	if !c.Layers.Threshold && !c.Layers.Evidence {
+		k.errorf("layers", "leaves nothing that judges; one of threshold and evidence must be true")
 	}
 	if c.Budget.PerNamespace < 0 {
 		k.errorf("budget.perNamespace", "must be 0 or more, not %d; 0 means no rollback at all", c.Budget.PerNamespace)
