@@ -23,7 +23,7 @@ type evidence struct {
 // track is one signal's share of it.
 type track struct {
 	ticks   []signals.Reading // one a tick, without gaps
-	history *signals.Side     // the baseline's past; nil until the source has answered
+	history *history          // the baseline's past; nil until it was asked for
 	seen    map[string]int    // candidate pods, and the tick each was counted in first
 }
 
@@ -42,25 +42,6 @@ func (v *evidence) due(now time.Time) (edge, next time.Time) {
 	return edge, edge.Add(v.interval + settle(v.interval))
 }
 
-// past is a span in which the baseline served alone; a zero from means that its beginning is not known.
-type past struct{ from, to time.Time }
-
-func (p past) length() time.Duration { return p.to.Sub(p.from) } // at its largest when from is zero
-
-// shortPast is how long a past is long enough for not looking at an earlier one.
-const shortPast = 10 * time.Minute
-
-// historySpan is the span before the rollout in which the baseline served: as long as the bake's window, at least ten
-// minutes and at most an hour, and not longer than it served.
-func historySpan(spec v1alpha1.BakeSpec, window time.Duration) past {
-	to := spec.BaselineUntil.Time
-	from := to.Add(-min(max(window, shortPast), time.Hour))
-	if since := spec.BaselineSince; since != nil && since.After(from) {
-		from = since.Time
-	}
-	return past{from, to}
-}
-
 // read brings the evidence up to edge: new ticks, and those the source could not answer before.
 func (v *evidence) read(ctx context.Context, src Source, q question, edge time.Time) {
 	for _, s := range q.policy.Signals {
@@ -69,9 +50,8 @@ func (v *evidence) read(ctx context.Context, src Source, q question, edge time.T
 			t = &track{seen: map[string]int{}}
 			v.signals[s.Name] = t
 		}
-		if t.history == nil || t.history.Missing == signals.Failed {
-			h := q.history(ctx, src, s)
-			t.history = &h
+		if t.history == nil || t.history.total.Missing == signals.Failed {
+			t.history = q.history(ctx, src, s)
 		}
 		t.extend(ctx, src, q, s, v, edge)
 	}
@@ -111,35 +91,61 @@ func unanswered(r signals.Reading) bool {
 	return r.Candidate.Missing == signals.Failed
 }
 
+// atOnce is how many ticks or blocks are asked for at the same time. More, after a restart, are asked for one after the
+// other, so that the pods of no more than these are in memory at once.
+const atOnce = 160
+
+// maxPodsKept bounds how many counts of single pods are kept, of a signal's ticks and as many of its past.
+const maxPodsKept = 20_000
+
 // extend reads the ticks that the source has not answered, and the one before them once more: a scrape that was still
 // under way when that one was read belongs to it, and would be lost otherwise.
 func (t *track) extend(ctx context.Context, src Source, q question, s policy.Signal, v *evidence, upTo time.Time) {
 	from := max(0, t.answered()-1)
-	edges := v.edges(from, upTo)
-	if len(edges) < 2 {
-		return
-	}
-	ask := q.of(s)
-	ask.Bounds, ask.Seen = edges, t.seenBefore(from)
-	rs, err := src.Read(ctx, ask)
-	if err != nil || len(rs) != len(edges)-1 {
-		detail := "the source gave no answer"
-		if err != nil {
-			detail = err.Error()
-		}
-		from = t.answered() // what was answered once stays
-		rs = failed(v.edges(from, upTo), detail)
-	}
-	// The pods of older ticks are not needed again; how many there are and which were seen is.
-	for i := range max(0, from-1) {
-		t.ticks[i].Candidate.Pods, t.ticks[i].Baseline.Pods = nil, nil
-	}
-	t.ticks = append(t.ticks[:from], rs...)
-	for i, r := range rs {
-		for pod := range r.Candidate.Pods {
-			if first, ok := t.seen[pod]; !ok || first > from+i {
-				t.seen[pod] = from + i
+	for edges := v.edges(from, upTo); len(edges) > 1; edges = v.edges(from, upTo) {
+		edges = edges[:min(len(edges), atOnce+1)]
+		ask := q.of(s)
+		ask.Bounds, ask.Seen = edges, t.seenBefore(from)
+		rs, err := src.Read(ctx, ask)
+		if err != nil || len(rs) != len(edges)-1 {
+			detail := "the source gave no answer"
+			if err != nil {
+				detail = err.Error()
 			}
+			t.fail(v, upTo, detail)
+			return
+		}
+		t.ticks = append(t.ticks[:from], rs...)
+		for i, r := range rs {
+			for pod := range r.Candidate.Pods {
+				if first, ok := t.seen[pod]; !ok || first > from+i {
+					t.seen[pod] = from + i
+				}
+			}
+		}
+		t.forgetPods()
+		from += len(rs)
+		if newest := t.ticks[from-1]; unanswered(newest) {
+			t.fail(v, upTo, newest.Candidate.Detail)
+			return
+		}
+	}
+}
+
+// fail notes that the ticks which are not answered were asked for in vain. What was answered once stays.
+func (t *track) fail(v *evidence, upTo time.Time, detail string) {
+	from := t.answered()
+	t.ticks = append(t.ticks[:from], failed(v.edges(from, upTo), detail)...)
+}
+
+// forgetPods keeps the pods of the newest ticks only, should there be too many. It goes by the ticks that will not be
+// read again, so that the same pods are forgotten whether the ticks were read one by one or all after a restart.
+func (t *track) forgetPods() {
+	kept := 0
+	for i := t.answered() - 2; i >= 0; i-- {
+		r := &t.ticks[i]
+		if kept += len(r.Candidate.Pods) + len(r.Baseline.Pods); kept > maxPodsKept {
+			r.Candidate.Pods, r.Baseline.Pods = nil, nil
 		}
 	}
 }
@@ -172,28 +178,6 @@ func (q question) of(s policy.Signal) signals.Question {
 	}
 }
 
-// history reads the baseline's past: in it, the baseline's pods are the only side there is. For a service-level signal all
-// that was counted then is the baseline's.
-func (q question) history(ctx context.Context, src Source, s policy.Signal) signals.Side {
-	if q.historyOf == "" {
-		return signals.Side{Missing: signals.NoSeries, Detail: "there is no earlier revision"}
-	}
-	if !q.past.from.Before(q.past.to) {
-		return signals.Side{Missing: signals.NoSeries, Detail: "it had not served alone before"}
-	}
-	ask := q.of(s)
-	ask.Candidate, ask.Baseline, ask.FromZero = q.historyOf, "", false
-	ask.Bounds = []time.Time{q.past.from, q.past.to}
-	rs, err := src.Read(ctx, ask)
-	switch {
-	case err != nil:
-		return signals.Side{Missing: signals.Failed, Detail: err.Error()}
-	case len(rs) != 1:
-		return signals.Side{Missing: signals.Failed, Detail: "the source gave no answer"}
-	}
-	return rs[0].Candidate
-}
-
 // input is the evidence as the judge takes it.
 func (v *evidence) input(to, from string, p policy.Resolved) decide.Input {
 	in := decide.Input{To: to, From: from}
@@ -202,7 +186,7 @@ func (v *evidence) input(to, from string, p policy.Resolved) decide.Input {
 		if t := v.signals[s.Name]; t != nil {
 			e.Ticks = t.ticks
 			if t.history != nil {
-				e.History = *t.history
+				e.History, e.Blocks = t.history.total, t.history.blocks
 			}
 		}
 		in.Signals = append(in.Signals, e)
@@ -229,9 +213,9 @@ func (v *evidence) summaries(p policy.Resolved) []v1alpha1.SignalSummary {
 		}
 		sum := v1alpha1.SignalSummary{Name: s.Name, Candidate: ratio(candidate), Baseline: ratio(baseline)}
 		if t.history != nil {
-			sum.History = string(t.history.Missing)
-			if t.history.Spoke() {
-				sum.History = ratio(t.history.Counts)
+			sum.History = string(t.history.total.Missing)
+			if t.history.total.Spoke() {
+				sum.History = ratio(t.history.total.Counts)
 			}
 		}
 		out = append(out, sum)

@@ -11,7 +11,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
-	"github.com/bakewatch/bakewatch/api/v1alpha1"
 	"github.com/bakewatch/bakewatch/policy"
 	"github.com/bakewatch/bakewatch/signals"
 )
@@ -145,29 +144,6 @@ func TestDue(t *testing.T) {
 	} {
 		if edge, next := v.due(noon.Add(c.now)); !edge.Equal(noon.Add(c.edge)) || !next.Equal(noon.Add(c.next)) {
 			t.Errorf("at %s due is %s, and the next at %s; want %s and %s", c.now, edge.Sub(noon), next.Sub(noon), c.edge, c.next)
-		}
-	}
-}
-
-func TestHistorySpan(t *testing.T) {
-	for _, c := range []struct {
-		name     string
-		window   time.Duration
-		since    time.Duration // of good's serving alone, before noon; 0: not known
-		from, to time.Duration
-	}{
-		{"a short window: ten minutes", 2 * time.Minute, 0, -10 * time.Minute, 0},
-		{"as long as the window", 30 * time.Minute, 0, -30 * time.Minute, 0},
-		{"at most an hour", 5 * time.Hour, 0, -time.Hour, 0},
-		{"not longer than it served", 30 * time.Minute, 12 * time.Minute, -12 * time.Minute, 0},
-		{"it served long enough", 30 * time.Minute, 12 * time.Hour, -30 * time.Minute, 0},
-	} {
-		spec := v1alpha1.BakeSpec{BaselineUntil: *after(0)}
-		if c.since > 0 {
-			spec.BaselineSince = after(-c.since)
-		}
-		if got := historySpan(spec, c.window); !got.from.Equal(noon.Add(c.from)) || !got.to.Equal(noon.Add(c.to)) {
-			t.Errorf("%s: from %s to %s", c.name, got.from, got.to)
 		}
 	}
 }
