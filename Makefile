@@ -114,6 +114,10 @@ bench: go ## run the benchmarks COUNT (6) times each, for benchstat
 	@CGO_ENABLED=0 go test -run '^$$' -bench . -benchmem -count $(COUNT) \
 		$$(git grep -l -E '^func Benchmark' -- '*_test.go' ':!playground' | xargs -r -n1 dirname | sort -u | sed 's#^#./#')
 
+.PHONY: bench-decide
+bench-decide: go ## measure the judge and its rivals on simulated rollouts, into bench/results/decide.json
+	@CGO_ENABLED=0 go run ./bench/decide -commit "$$(git rev-parse --short HEAD)" -o bench/results/decide.json $(ARGS)
+
 .PHONY: tidy
 tidy: go ## tidy the go.mod of every module
 	@for m in . playground tools/controller-gen tools/golangci-lint; do echo "tidy: $$m"; go -C $$m mod tidy; done

@@ -1,0 +1,125 @@
+package main
+
+import (
+	"math"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/bakewatch/bakewatch/decide"
+	"github.com/bakewatch/bakewatch/policy"
+)
+
+// judge is the judge with the default policy.
+type judge struct {
+	signal     policy.Signal
+	falseAlarm float64
+	margin     float64
+}
+
+func defaultJudge() judge {
+	p, _ := policy.Default().For(policy.Target{Kind: "Deployment", Namespace: "shop", Name: "api"})
+	return judge{signal: p.Signals[0], falseAlarm: p.FalseAlarm, margin: decide.DefaultMargin}
+}
+
+// decide says in which tick the judge rolls back, looking at each in turn as it would have come.
+func (j judge) decide(d *draw) int {
+	in := decide.Input{To: "rev 2", From: "rev 1", FalseAlarm: j.falseAlarm, Margin: j.margin, Signals: []decide.Evidence{{
+		Signal: j.signal.Name, Threshold: j.signal.Threshold, History: d.history, Blocks: d.blocks, Days: d.days,
+	}}}
+	for i := range d.ticks {
+		in.Signals[0].Ticks = d.ticks[:i+1]
+		if decide.Judge(in).Result == decide.Regressed {
+			return i
+		}
+	}
+	return never
+}
+
+// outcome is what one guard did in one run.
+type outcome struct {
+	rolledBack bool
+	early      bool // before there was a fault
+	delay      float64
+	failed     float64
+}
+
+// tell says what rolling back in that tick, or never, amounts to.
+func (d *draw) tell(in int) outcome {
+	last := len(d.ticks) - 1
+	if in == never {
+		return outcome{delay: edge(last) - d.onset, failed: d.failed[last]}
+	}
+	return outcome{rolledBack: true, early: edge(in) <= d.onset, delay: math.Max(0, edge(in)-d.onset), failed: d.failed[in]}
+}
+
+// runAll runs every scenario, on as many cores as there are. The answer does not depend on how many.
+func runAll(all []scenario, j judge, seed uint64, progress func(done int)) [][][]outcome {
+	out := make([][][]outcome, len(all))
+	type job struct{ scenario, from, to int }
+	var jobs []job
+	const batch = 20
+	for i, s := range all {
+		out[i] = make([][]outcome, s.runs)
+		for from := 0; from < s.runs; from += batch {
+			jobs = append(jobs, job{i, from, min(from+batch, s.runs)})
+		}
+	}
+	var next, done atomic.Int64
+	var wait sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		wait.Go(func() {
+			for {
+				n := int(next.Add(1)) - 1
+				if n >= len(jobs) {
+					return
+				}
+				jb := jobs[n]
+				for run := jb.from; run < jb.to; run++ {
+					out[jb.scenario][run] = runOne(all[jb.scenario], j, seed, run)
+				}
+				progress(int(done.Add(int64(jb.to - jb.from))))
+			}
+		})
+	}
+	wait.Wait()
+	return out
+}
+
+// runOne draws one run and shows it to the judge and then to each rival.
+func runOne(s scenario, j judge, seed uint64, run int) []outcome {
+	d := simulate(s, seed, run)
+	out := make([]outcome, 0, 1+len(rivals))
+	out = append(out, d.tell(j.decide(d)))
+	for _, r := range rivals {
+		out = append(out, d.tell(r.rule(d)))
+	}
+	return out
+}
+
+// summary is what the runs of one guard amount to.
+type summary struct {
+	detected, falseRollback, meanDelay, medianDelay, failed float64
+}
+
+// summarize adds up what guard number who did.
+func summarize(runs [][]outcome, who int, healthy bool) summary {
+	var s summary
+	delays := make([]float64, len(runs))
+	for i, r := range runs {
+		o := r[who]
+		switch {
+		case o.rolledBack && (healthy || o.early):
+			s.falseRollback++
+		case o.rolledBack:
+			s.detected++
+		}
+		s.meanDelay += o.delay
+		s.failed += o.failed
+		delays[i] = o.delay
+	}
+	n := float64(len(runs))
+	slices.Sort(delays)
+	return summary{s.detected / n, s.falseRollback / n, s.meanDelay / n, median(delays), s.failed / n}
+}
