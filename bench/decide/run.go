@@ -1,7 +1,6 @@
 package main
 
 import (
-	"math"
 	"runtime"
 	"slices"
 	"sync"
@@ -51,7 +50,10 @@ func (d *draw) tell(in int) outcome {
 	if in == never {
 		return outcome{delay: edge(last) - d.onset, failed: d.failed[last]}
 	}
-	return outcome{rolledBack: true, early: edge(in) <= d.onset, delay: math.Max(0, edge(in)-d.onset), failed: d.failed[in]}
+	if edge(in) <= d.onset { // the fault was not found: nobody saw it
+		return outcome{rolledBack: true, early: true, delay: edge(last) - d.onset, failed: d.failed[in]}
+	}
+	return outcome{rolledBack: true, delay: edge(in) - d.onset, failed: d.failed[in]}
 }
 
 // runAll runs every scenario, on as many cores as there are. The answer does not depend on how many.
