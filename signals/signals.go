@@ -65,6 +65,8 @@ type Reading struct {
 	Window    Window `json:"window"`
 	Candidate Side   `json:"candidate"`
 	Baseline  Side   `json:"baseline"`
+	// Others are the counts of other workloads, by name, where the Question asked for them and they have series.
+	Others map[string]Counts `json:"others,omitempty"`
 }
 
 // Question asks a source for the Readings of one count signal of one workload over consecutive windows.
@@ -74,8 +76,18 @@ type Question struct {
 	Requests  string // query for the counter of all requests
 	ByPod     bool   // the counters carry a pod label; without it they count the whole service, and all of it is Candidate
 	Vars      map[string]string
+	Kind      string // of the workload
+	Workload  string // its name
 	Candidate string // pods whose names begin with this are the candidate (ReplicaSet name and a dash); used with ByPod
 	Baseline  string // likewise the baseline; empty: there is none
+
+	// Whole makes all pods of the workload the candidate, whichever revision they are of, in place of those that Candidate
+	// and Baseline name. Without ByPod that is so anyway.
+	Whole bool
+	// Others asks, with ByPod, for up to so many other workloads whose pods are in the same answer: the largest by requests
+	// in the newest part of what is asked for. OtherNames asks for these instead.
+	Others     int
+	OtherNames []string
 
 	// Bounds are the edges of the windows asked for, ascending: n+1 bounds give n Readings.
 	Bounds []time.Time

@@ -62,16 +62,21 @@ func register[C prometheus.Collector](reg prometheus.Registerer, c C) (C, error)
 	return c, err
 }
 
-// observe notes the outcome of one query: "" is ok. A source that refuses a query is up; it answered.
+// observe notes the outcome of one query: "" is ok.
 func (m *Metrics) observe(failure class, seconds float64) {
-	result, up := "ok", 1.0
+	result := "ok"
 	if failure != "" {
 		result = string(failure)
 	}
+	m.queries.WithLabelValues(name, result).Inc()
+	m.seconds.WithLabelValues(name).Observe(seconds)
+}
+
+// found notes whether the source is up. One that refuses a query is: it answered.
+func (m *Metrics) found(failure class) {
+	up := 1.0
 	if failure == unavailable {
 		up = 0
 	}
-	m.queries.WithLabelValues(name, result).Inc()
 	m.up.WithLabelValues(name).Set(up)
-	m.seconds.WithLabelValues(name).Observe(seconds)
 }

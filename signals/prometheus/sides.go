@@ -35,7 +35,18 @@ func spans(bounds []time.Time) []span {
 func tellSides(q signals.Question, windows []span, requests, errs *answer, seen map[string]bool) (candidates, baselines []signals.Side) {
 	candidates = make([]signals.Side, len(windows))
 	baselines = make([]signals.Side, len(windows))
-	if !q.ByPod {
+	switch {
+	case q.ByPod && q.Whole:
+		prefix := signals.PodPrefix(q.Workload)
+		of := func(pod string) bool { return signals.PodOf(pod, q.Kind, q.Workload) }
+		pods := newGroup(requests.ofPods(prefix), errs.ofPods(prefix), false, of)
+		for i, w := range windows {
+			t := pods.count(w, nil)
+			candidates[i] = pods.side(w, t, t.spacing, noSeries(prefix, q.Requests, requests))
+			baselines[i] = signals.Side{Missing: signals.NoSeries, Detail: "all revisions are counted together"}
+		}
+		return candidates, baselines
+	case !q.ByPod:
 		all := func(string) bool { return true }
 		service := newGroup(requests.series, errs.series, true, all)
 		for i, w := range windows {

@@ -168,19 +168,18 @@ func (s *Source) Read(ctx context.Context, q signals.Question) ([]signals.Readin
 	for pod, was := range q.Seen {
 		seen[pod] = was
 	}
-	var failure error
-	windows := spans(q.Bounds)
-	for len(windows) > 0 {
-		n := portion(windows)
-		part := windows[:n]
-		windows = windows[n:]
+	parts := portions(spans(q.Bounds))
+	names, failure := s.others(ctx, q, parts[len(parts)-1])
+	for _, part := range parts {
 		var requests, errs *answer
 		if failure == nil { // what failed for one part is not tried for the others: a question ends in good time
 			requests, errs, failure = s.askBoth(ctx, q, part)
 		}
 		var candidates, baselines []signals.Side
+		var others []map[string]signals.Counts
 		if failure == nil {
 			candidates, baselines = tellSides(q, part, requests, errs, seen)
+			others = tellOthers(names, part, requests, errs)
 		}
 		for i := range part {
 			at := len(readings)
@@ -189,7 +188,7 @@ func (s *Source) Read(ctx context.Context, q signals.Question) ([]signals.Readin
 				blind := signals.Side{Missing: signals.Failed, Detail: "prometheus: " + failure.Error()}
 				r.Candidate, r.Baseline = blind, blind
 			} else {
-				r.Candidate, r.Baseline = candidates[i], baselines[i]
+				r.Candidate, r.Baseline, r.Others = candidates[i], baselines[i], others[i]
 			}
 			readings = append(readings, r)
 		}
@@ -204,9 +203,11 @@ func prepare(q signals.Question) (signals.Question, error) {
 		return q, errors.New("a question needs two bounds or more")
 	case len(q.Bounds)-1 > maxWindows:
 		return q, fmt.Errorf("a question of %d windows is too long; at most %d", len(q.Bounds)-1, maxWindows)
-	case q.ByPod && q.Candidate == "":
+	case q.Whole && q.Workload == "":
+		return q, errors.New("a question about a whole workload needs its name")
+	case q.ByPod && !q.Whole && q.Candidate == "":
 		return q, errors.New("a question by pod needs the prefix of the candidate's pods")
-	case q.ByPod && q.Candidate == q.Baseline:
+	case q.ByPod && !q.Whole && q.Candidate == q.Baseline:
 		return q, fmt.Errorf("candidate and baseline have the same pods (%s*)", q.Candidate)
 	}
 	for i := 1; i < len(q.Bounds); i++ {
@@ -226,6 +227,17 @@ func prepare(q signals.Question) (signals.Question, error) {
 		*query = rendered
 	}
 	return q, nil
+}
+
+// portions are the windows in the parts that are asked for in one request each.
+func portions(windows []span) [][]span {
+	var parts [][]span
+	for len(windows) > 0 {
+		n := portion(windows)
+		parts = append(parts, windows[:n])
+		windows = windows[n:]
+	}
+	return parts
 }
 
 // portion is how many of the windows are asked for in one request: at least one, and as many as maxReach holds.
@@ -334,21 +346,30 @@ func (s *Source) query(ctx context.Context, text string, at time.Time) (model.Va
 	case value == nil:
 		failure = failed(unavailable, nil, "unreadable answer: it has no result")
 	}
-	s.observe(failure, time.Since(began))
+	s.observe(failure, time.Since(began), !at.IsZero() && began.Sub(at) > longAgo)
 	return value, failure
 }
 
-// observe measures a query, and logs when the source goes away or comes back: the change, not each query.
-func (s *Source) observe(failure *queryError, took time.Duration) {
+// longAgo is when samples are so old that a query for them may fail while the source is well: it may have no such range,
+// or have it from a store that is away.
+const longAgo = 3 * time.Hour
+
+// observe measures a query, and logs when the source goes away or comes back: the change, not each query. An old range
+// does not tell.
+func (s *Source) observe(failure *queryError, took time.Duration, old bool) {
 	if s.ctx.Err() != nil { // closed: another Source, on the same metrics, may have taken its place
 		return
 	}
-	if failure == nil {
-		s.metrics.observe("", took.Seconds())
-	} else {
-		s.metrics.observe(failure.class, took.Seconds())
+	var result class
+	if failure != nil {
+		result = failure.class
 	}
-	down := failure != nil && failure.class == unavailable
+	s.metrics.observe(result, took.Seconds())
+	if old {
+		return
+	}
+	s.metrics.found(result)
+	down := result == unavailable
 	if s.down.Swap(down) == down {
 		return
 	}

@@ -288,6 +288,7 @@ func TestMisuse(t *testing.T) {
 		{"unknown variable", func(q *signals.Question) { q.Vars = nil }, "unknown variable $namespace"},
 		{"no candidate", func(q *signals.Question) { q.Candidate = "" }, "prefix of the candidate"},
 		{"same pods", func(q *signals.Question) { q.Baseline = q.Candidate }, "same pods"},
+		{"whole, of nothing", func(q *signals.Question) { q.Whole = true }, "needs its name"},
 	} {
 		q := asking()
 		c.change(&q)
@@ -478,7 +479,9 @@ func TestMetrics(t *testing.T) {
 			t.Fatal(err)
 		}
 		source := sourceOf(t, Options{URL: server.URL, Metrics: metrics})
-		if _, err := source.Read(t.Context(), asking()); err != nil {
+		q := asking()
+		q.Bounds = []time.Time{time.Now().Add(-time.Minute), time.Now()}
+		if _, err := source.Read(t.Context(), q); err != nil {
 			t.Fatal(err)
 		}
 		for source.Queries() < 2 || len(source.slots) > 0 { // a reading does not wait for the second query when the first fails
@@ -505,6 +508,36 @@ func TestMetrics(t *testing.T) {
 	other.MustRegister(prometheus.NewGauge(prometheus.GaugeOpts{Name: "bakewatch_source_up", Help: "else"}))
 	if _, err := NewMetrics(other); err == nil {
 		t.Error("a metric of another shape was taken for ours")
+	}
+}
+
+// TestOldRangesDoNotTellWhetherItIsUp: a range of a week ago may be in a store that is away, or nowhere.
+func TestOldRangesDoNotTellWhetherItIsUp(t *testing.T) {
+	reg := prometheus.NewRegistry()
+	metrics, err := NewMetrics(reg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	status := 200
+	server := script(t, func(w http.ResponseWriter, r *http.Request) { answering(status, matrix())(w, r) })
+	source := sourceOf(t, Options{URL: server.URL, Metrics: metrics})
+	q := asking()
+	for i, c := range []struct {
+		ago  time.Duration
+		http int
+		up   float64
+	}{{time.Minute, 200, 1}, {7 * 24 * time.Hour, 503, 1}, {2 * time.Hour, 503, 0}, {24 * time.Hour, 200, 0}, {time.Hour, 200, 1}} {
+		status = c.http
+		q.Bounds = []time.Time{time.Now().Add(-c.ago - time.Minute), time.Now().Add(-c.ago)}
+		if _, err := source.Read(t.Context(), q); err != nil {
+			t.Fatal(err)
+		}
+		for source.Queries() < int64(2*(i+1)) || len(source.slots) > 0 {
+			time.Sleep(time.Millisecond)
+		}
+		if got := value(t, reg, "bakewatch_source_up", "source=prometheus"); got != c.up {
+			t.Errorf("HTTP %d for a range %s ago: up is %v", c.http, c.ago, got)
+		}
 	}
 }
 
