@@ -29,6 +29,8 @@ func run(args []string, stdout, stderr io.Writer) error {
 	only := flags.String("only", "", "run the scenarios whose names match this regular expression")
 	scale := flags.Float64("runs-scale", 1, "how many times the runs of the table")
 	seed := flags.Uint64("seed", 1, "seed of all chance")
+	brief := flags.Bool("brief", false, "print the goals alone")
+	wrong := flags.Bool("wrong", false, "say of each false rollback what the judge's reason was")
 	file := flags.String("o", "", "write the results to this file as JSON")
 	commit := flags.String("commit", "unknown", "commit to name in the results")
 	if err := flags.Parse(args); err != nil {
@@ -53,14 +55,30 @@ func run(args []string, stdout, stderr io.Writer) error {
 	for i, s := range all {
 		out.Scenarios = append(out.Scenarios, newResult(s, runs[i], j))
 	}
-	out.table(stdout)
-	fmt.Fprintln(stdout)
-	printGoals(stdout, out.reach(j))
+	if *wrong {
+		printWrong(stdout, runs)
+	}
+	if !*brief {
+		out.table(stdout)
+		fmt.Fprintln(stdout)
+	}
+	printGoals(stdout, out.reach())
 	fmt.Fprintf(stdout, "\n%d runs of %d scenarios in %s\n", total(all), len(all), time.Since(begun).Round(time.Second))
 	if *file != "" {
 		return out.write(*file)
 	}
 	return nil
+}
+
+// printWrong says why the judge rolled back what was not worse.
+func printWrong(w io.Writer, runs [][][]outcome) {
+	for _, scenario := range runs {
+		for _, run := range scenario {
+			if why := run[0].why; why != "" {
+				fmt.Fprintln(w, why)
+			}
+		}
+	}
 }
 
 func total(all []scenario) int {

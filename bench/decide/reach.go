@@ -16,8 +16,8 @@ type goal struct {
 	misses []string
 }
 
-func (r results) reach(j judge) []goal {
-	return []goal{r.quiet(j), r.quietInNoise(j), r.fast(j), r.instant(), r.harmless(j)}
+func (r results) reach() []goal {
+	return []goal{r.quiet(), r.quietInNoise(), r.fast(), r.instant(), r.harmless()}
 }
 
 func printGoals(w io.Writer, goals []goal) {
@@ -39,7 +39,7 @@ const (
 )
 
 // quiet: no false rollback in 30,000 independent healthy runs.
-func (r results) quiet(j judge) goal {
+func (r results) quiet() goal {
 	g := goal{what: "no false rollback in 30,000 healthy runs without noise"}
 	runs, wrong := 0, 0
 	for _, s := range r.Scenarios {
@@ -69,7 +69,7 @@ func (r results) quiet(j judge) goal {
 func times(share float64, runs int) int { return int(math.Round(share * float64(runs))) }
 
 // quietInNoise: at most one false rollback in a thousand healthy runs of each other noise.
-func (r results) quietInNoise(j judge) goal {
+func (r results) quietInNoise() goal {
 	g := goal{what: "at most 1 false rollback in 1,000 healthy runs of each noise", met: true}
 	var noises []string
 	runs, wrong := map[string]int{}, map[string]int{}
@@ -102,7 +102,7 @@ func (r results) quietInNoise(j judge) goal {
 }
 
 // fast: as near to the bound as promised.
-func (r results) fast(j judge) goal {
+func (r results) fast() goal {
 	g := goal{what: "step faults of 4x and more, mean delay near the bound"}
 	checked := 0
 	for _, s := range r.Scenarios {
@@ -154,7 +154,7 @@ func (r results) instant() goal {
 }
 
 // harmless: a fifth of the failed requests of the best rival that is no more often wrong about a healthy version.
-func (r results) harmless(j judge) goal {
+func (r results) harmless() goal {
 	g := goal{what: "5x fewer failed requests than the best rival with no more false rollbacks"}
 	healthy := map[string]result{}
 	for _, s := range r.Scenarios {

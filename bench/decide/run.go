@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"runtime"
 	"slices"
 	"sync"
@@ -22,18 +23,18 @@ func defaultJudge() judge {
 	return judge{signal: p.Signals[0], falseAlarm: p.FalseAlarm, margin: decide.DefaultMargin}
 }
 
-// decide says in which tick the judge rolls back, looking at each in turn as it would have come.
-func (j judge) decide(d *draw) int {
-	in := decide.Input{To: "rev 2", From: "rev 1", FalseAlarm: j.falseAlarm, Margin: j.margin, Signals: []decide.Evidence{{
+// decide says in which tick the judge rolls back, looking at each in turn as it would have come, and why.
+func (j judge) decide(d *draw) (in int, why decide.Reason) {
+	input := decide.Input{To: "rev 2", From: "rev 1", FalseAlarm: j.falseAlarm, Margin: j.margin, Signals: []decide.Evidence{{
 		Signal: j.signal.Name, Threshold: j.signal.Threshold, History: d.history, Blocks: d.blocks, Days: d.days,
 	}}}
 	for i := range d.ticks {
-		in.Signals[0].Ticks = d.ticks[:i+1]
-		if decide.Judge(in).Result == decide.Regressed {
-			return i
+		input.Signals[0].Ticks = d.ticks[:i+1]
+		if v := decide.Judge(input); v.Result == decide.Regressed {
+			return i, v.Reasons[0]
 		}
 	}
-	return never
+	return never, decide.Reason{}
 }
 
 // outcome is what one guard did in one run.
@@ -42,7 +43,11 @@ type outcome struct {
 	early      bool // before there was a fault
 	delay      float64
 	failed     float64
+	why        string // the judge's reason, where it was wrong
 }
+
+// wrong reports whether what was rolled back was not worse.
+func (o outcome) wrong(healthy bool) bool { return o.rolledBack && (healthy || o.early) }
 
 // tell says what rolling back in that tick, or never, amounts to.
 func (d *draw) tell(in int) outcome {
@@ -93,7 +98,12 @@ func runAll(all []scenario, j judge, seed uint64, progress func(done int)) [][][
 func runOne(s scenario, j judge, seed uint64, run int) []outcome {
 	d := simulate(s, seed, run)
 	out := make([]outcome, 0, 1+len(rivals))
-	out = append(out, d.tell(j.decide(d)))
+	in, why := j.decide(d)
+	own := d.tell(in)
+	if own.wrong(s.healthy(j.margin)) {
+		own.why = fmt.Sprintf("%s, run %d, after %gs of %gs: %s (log E %.3g)", s.name, run, edge(in), d.end(), why.Sentence, why.Numbers.LogE)
+	}
+	out = append(out, own)
 	for _, r := range rivals {
 		out = append(out, d.tell(r.rule(d)))
 	}
@@ -112,7 +122,7 @@ func summarize(runs [][]outcome, who int, healthy bool) summary {
 	for i, r := range runs {
 		o := r[who]
 		switch {
-		case o.rolledBack && (healthy || o.early):
+		case o.wrong(healthy):
 			s.falseRollback++
 		case o.rolledBack:
 			s.detected++
