@@ -7,18 +7,19 @@ import (
 	"strings"
 	"time"
 
+	"github.com/bakewatch/bakewatch/decide"
 	"github.com/bakewatch/bakewatch/signals"
 )
 
 const (
-	tick      = 15.0  // seconds between the edges of ticks, and between scrapes
-	baked     = 900.0 // seconds a complete rollout is watched
-	before    = 240   // ticks of history
-	lateBy    = 300.0 // seconds from the first new pod to the fault of shape late
-	rampOver  = 300.0 // seconds until the fault of shape ramp is all there
-	day       = 86400.0
-	startup   = 5.0 // seconds in which a new pod fails startupBad of its requests, with noise startup-errors
-	surgeLong = 60.0
+	tick       = 15.0  // seconds between the edges of ticks, and between scrapes
+	baked      = 900.0 // seconds a complete rollout is watched
+	before     = 240   // ticks of history
+	lateBy     = 300.0 // seconds from the first new pod to the fault of shape late
+	rampOver   = 300.0 // seconds until the fault of shape ramp is all there
+	day        = 86400.0
+	startup    = 5.0 // seconds in which a new pod fails startupBad of its requests, with noise startup-errors
+	neighbours = 5   // that suffer from a cause outside, too
 )
 
 const startupBad = 0.2
@@ -32,8 +33,10 @@ type draw struct {
 	history signals.Side
 	blocks  []signals.Side
 	days    []signals.Side
-	onset   float64   // when the fault began, in fact
-	failed  []float64 // failed requests of the candidate from the onset until the end of each tick
+	// around are workloads that did not deploy, as known at the end of each tick; nil: of none anything is known.
+	around [][]decide.Neighbour
+	onset  float64   // when the fault began, in fact
+	failed []float64 // failed requests of the candidate from the onset until the end of each tick
 }
 
 // edge is the end of a tick.
@@ -64,14 +67,24 @@ type simulation struct {
 	cuts    []float64 // when rates change, ascending
 	serving []int     // how many pods serve after each cut; one more than cuts
 	onset   float64
-	surge   float64 // when the surge begins; NaN: never
+	surge   surge
 	phase   float64 // of the day, radians
 	cv2     float64 // of the bursts
 }
 
+// surge is a cause outside that makes all pods fail more often for a while. Without one, by is 0.
+type surge struct{ from, to, by float64 }
+
+func (s surge) at(t float64) float64 {
+	if s.by > 0 && t >= s.from && t < s.to {
+		return s.by
+	}
+	return 1
+}
+
 // simulate draws one run of a scenario.
 func simulate(s scenario, seed uint64, run int) *draw {
-	m := &simulation{scenario: s, how: s.rollout(), random: newRandom(seed, s.name, run), surge: math.NaN()}
+	m := &simulation{scenario: s, how: s.rollout(), random: newRandom(seed, s.name, run)}
 	m.start = m.random.Float64() * tick
 	over := m.start + m.how.over + baked
 	n := int(math.Ceil(over / tick))
@@ -119,6 +132,9 @@ func simulate(s scenario, seed uint64, run int) *draw {
 		}
 		d.failed[i] = failed
 	}
+	if m.noise == "shared-cause" {
+		d.around = m.neighbours(n)
+	}
 	return d
 }
 
@@ -144,7 +160,10 @@ func (m *simulation) setNoise(end float64) {
 	}
 	switch m.noise {
 	case "surge":
-		m.surge = m.random.Float64() * (end - surgeLong)
+		m.surge = surge{from: m.random.Float64() * (end - 60), by: 10}
+		m.surge.to = m.surge.from + 60
+	case "shared-cause":
+		m.surge = surge{from: m.random.Float64() * end, to: math.Inf(1), by: 5}
 	case "daily":
 		m.phase = m.random.Float64() * 2 * math.Pi
 	}
@@ -200,8 +219,8 @@ func (m *simulation) setCuts() {
 	if m.shape == "ramp" {
 		m.cuts = append(m.cuts, m.onset+rampOver)
 	}
-	if !math.IsNaN(m.surge) {
-		m.cuts = append(m.cuts, m.surge, m.surge+surgeLong)
+	if m.surge.by > 0 {
+		m.cuts = append(m.cuts, m.surge.from, m.surge.to)
 	}
 	slices.Sort(m.cuts)
 	m.cuts = slices.Compact(m.cuts)
@@ -237,10 +256,7 @@ func (m *simulation) chance(p *pod, t float64) float64 {
 		}
 		rate += (m.bad() - m.base) * there
 	}
-	rate *= p.factor * m.wave(t)
-	if t >= m.surge && t < m.surge+surgeLong {
-		rate *= 10
-	}
+	rate *= p.factor * m.wave(t) * m.surge.at(t)
 	if m.noise == "startup-errors" && p.fresh && t < p.born+startup {
 		rate = math.Max(rate, startupBad)
 	}
@@ -270,8 +286,7 @@ func (m *simulation) count(p *pod, from, to, burst float64) signals.Counts {
 		bad, good = bad+failing, good+requests-failing
 		t = next
 	}
-	errs := m.random.poisson(bad)
-	return signals.Counts{Requests: errs + m.random.poisson(good), Errors: errs}
+	return m.split(bad, good)
 }
 
 // scraped is when a pod was last scraped at or before a time.
@@ -370,6 +385,35 @@ func (m *simulation) earlier(ago, length float64) signals.Side {
 		failing := requests * math.Min(1, m.base*w)
 		bad, good = bad+failing, good+requests-failing
 	}
+	return signals.Side{Counts: m.split(bad, good)}
+}
+
+// neighbours draws workloads like this one before it deployed, which did not deploy, tick by tick.
+func (m *simulation) neighbours(ticks int) [][]decide.Neighbour {
+	known := make([]decide.Neighbour, neighbours)
+	for i := range known {
+		requests := m.rate * before * tick
+		known[i].Name = "neighbour-" + strconv.Itoa(i)
+		known[i].Before = m.split(requests*m.base, requests*(1-m.base))
+	}
+	out := make([][]decide.Neighbour, ticks)
+	for i := range out {
+		for j := range known {
+			bad := 0.0
+			const parts = 15 // of a tick
+			for k := range parts {
+				t := edge(i-1) + tick*(float64(k)+0.5)/parts
+				bad += m.rate * tick / parts * math.Min(1, m.base*m.surge.at(t))
+			}
+			known[j].After = known[j].After.Add(m.split(bad, m.rate*tick-bad))
+		}
+		out[i] = slices.Clone(known)
+	}
+	return out
+}
+
+// split draws counts of which both kinds of requests have these means.
+func (m *simulation) split(bad, good float64) signals.Counts {
 	errs := m.random.poisson(bad)
-	return signals.Side{Counts: signals.Counts{Requests: errs + m.random.poisson(good), Errors: errs}}
+	return signals.Counts{Requests: errs + m.random.poisson(good), Errors: errs}
 }

@@ -119,6 +119,23 @@ func TestSurgeIsShared(t *testing.T) {
 	near(t, "baseline's error rate", baseline.Rate(), 0.016, 0.001)
 }
 
+func TestNeighboursShareTheCause(t *testing.T) {
+	s := named("replace", func(s *scenario) { s.noise = "shared-cause" })
+	var before, after, own signals.Counts
+	for run := range 40 {
+		d := simulate(s, 1, run)
+		own = own.Add(d.candidate(0))
+		for _, n := range d.around[len(d.ticks)-1] {
+			before, after = before.Add(n.Before), after.Add(n.After)
+		}
+	}
+	near(t, "error rate before", before.Rate(), 0.01, 0.0002)
+	near(t, "error rate since", after.Rate(), own.Rate(), 0.001)
+	if after.Rate() < 0.02 {
+		t.Errorf("the cause is not there: %g", after.Rate())
+	}
+}
+
 func TestTell(t *testing.T) {
 	d := &draw{ticks: make([]signals.Reading, 4), onset: 20, failed: []float64{0, 3, 8, 9}}
 	cases := []struct {

@@ -30,6 +30,9 @@ func (j judge) decide(d *draw) (in int, why decide.Reason) {
 	}}}
 	for i := range d.ticks {
 		input.Signals[0].Ticks = d.ticks[:i+1]
+		if d.around != nil {
+			input.Signals[0].Neighbours = d.around[i]
+		}
 		if v := decide.Judge(input); v.Result == decide.Regressed {
 			return i, v.Reasons[0]
 		}
