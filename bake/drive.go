@@ -99,18 +99,22 @@ func (l *Loop) judge(ctx context.Context, k Key, w *work, now, start time.Time) 
 	}
 	spec := w.bake.Spec
 	q := question{key: k, candidate: podPrefix(&spec.To), baseline: podPrefix(spec.From), historyOf: podPrefix(spec.From),
-		fromZero: true, born: spec.StartedAt.Time, past: historySpan(spec), policy: w.frozen}
+		fromZero: true, born: spec.StartedAt.Time, past: historySpan(spec), days: daySpans(spec, w.frozen.Window), policy: w.frozen}
 	to, from := rev(spec.To), ""
 	if spec.From != nil {
 		from = rev(*spec.From)
 	}
 	if rb := w.bake.Status.Rollback; rb != nil { // the old revision is back: is it as well as it was?
-		q.candidate, q.baseline, q.fromZero = podPrefix(&rb.Target), "", false
+		q.candidate, q.baseline, q.fromZero, q.days = podPrefix(&rb.Target), "", false, nil
 		to, from = "the restored "+rev(rb.Target), rev(rb.Target)+" before"
 	}
 	w.evidence.read(ctx, l.Source, q, edge)
-	v := decide.Judge(w.evidence.input(to, from, w.frozen))
+	in := w.evidence.input(to, from, w.frozen, l.deploys.since(k.Namespace, q.past.from))
+	v := decide.Judge(in)
 	w.verdict = &v
+	if l.Recorder != nil && w.bake.Status.Rollback == nil {
+		l.Recorder.Record(k, w.bake.Name, in)
+	}
 	l.Metrics.lastTick.SetToCurrentTime()
 	l.Metrics.verdicts.WithLabelValues(string(v.Result)).Inc()
 	if len(v.Reasons) > 0 {
@@ -224,6 +228,7 @@ func (l *Loop) end(ctx context.Context, k Key, e *entry, step Step) error {
 		return err
 	}
 	e.close(b)
+	l.deploys.note(b)
 	if st.Rollback == nil || st.Rollback.PatchedAt == nil {
 		l.budget.refund(id(b))
 	}
@@ -251,6 +256,7 @@ func (l *Loop) save(ctx context.Context, e *entry, b *v1alpha1.Bake) error {
 		l.Log.Error("the bake's record was deleted; this rollout is no longer guarded", zap.String("bake", id(b)))
 		l.letGo(e)
 		l.budget.refund(id(b))
+		l.deploys.forget(keyOf(b))
 		return fmt.Errorf("record %s: %w", id(b), err)
 	case err != nil:
 		return fmt.Errorf("record %s: %w", id(b), err)

@@ -24,7 +24,9 @@ type evidence struct {
 type track struct {
 	ticks   []signals.Reading // one a tick, without gaps
 	history *history          // the baseline's past; nil until it was asked for
-	seen    map[string]int    // candidate pods, and the tick each was counted in first
+	days    days
+	others  *neighbours    // nil until the past has said which they are
+	seen    map[string]int // candidate pods, and the tick each was counted in first
 }
 
 // newEvidence starts reading at the first edge of the interval's grid at or before start. All bakes share one grid, so
@@ -54,6 +56,13 @@ func (v *evidence) read(ctx context.Context, src Source, q question, edge time.T
 			t.history = q.history(ctx, src, s)
 		}
 		t.extend(ctx, src, q, s, v, edge)
+		if t.others == nil && len(t.history.others) > 0 {
+			t.others = &neighbours{before: t.history.others}
+		}
+		if t.others != nil {
+			t.others.read(ctx, src, q.of(s), v, edge)
+		}
+		t.days.read(ctx, src, q, s, int(edge.Sub(v.anchor)/v.interval)) // last: an old range may be slow
 	}
 	v.judgedTo = edge
 }
@@ -167,31 +176,32 @@ type question struct {
 	fromZero            bool
 	born                time.Time // when the candidate's pods began life at the earliest
 	past                past
+	days                []past // spans of earlier days; none where they are of no use
 	policy              policy.Resolved
 }
 
 func (q question) of(s policy.Signal) signals.Question {
 	return signals.Question{
 		Signal: s.Name, Errors: s.Errors, Requests: s.Requests, ByPod: s.ByPod,
-		Vars:      map[string]string{"namespace": q.key.Namespace, "workload": q.key.Name, "kind": q.key.Kind},
-		Candidate: q.candidate, Baseline: q.baseline, FromZero: q.fromZero, Born: q.born,
+		Vars: map[string]string{"namespace": q.key.Namespace, "workload": q.key.Name, "kind": q.key.Kind},
+		Kind: q.key.Kind, Workload: q.key.Name, Candidate: q.candidate, Baseline: q.baseline, FromZero: q.fromZero, Born: q.born,
 	}
 }
 
-// input is the evidence as the judge takes it.
-func (v *evidence) input(to, from string, p policy.Resolved) decide.Input {
-	in := decide.Input{To: to, From: from}
-	for _, s := range p.Signals {
-		e := decide.Evidence{Signal: s.Name, Threshold: s.Threshold}
-		if t := v.signals[s.Name]; t != nil {
-			e.Ticks = t.ticks
+// input is the evidence as the judge takes it; deployed are the workloads that are no neighbours because they deployed, too.
+func (v *evidence) input(to, from string, p policy.Resolved, deployed map[string]bool) decide.Input {
+	return p.Input(to, from, func(signal string) (e decide.Evidence, ok bool) {
+		if t := v.signals[signal]; t != nil {
+			e.Ticks, e.Days = t.ticks, t.days.sides
 			if t.history != nil {
 				e.History, e.Blocks = t.history.total, t.history.blocks
 			}
+			if t.others != nil {
+				e.Neighbours = t.others.list(deployed)
+			}
 		}
-		in.Signals = append(in.Signals, e)
-	}
-	return in
+		return e, true
+	})
 }
 
 // summaries are the counts over the whole bake, for its record.

@@ -75,27 +75,35 @@ type Teller interface {
 	Alert(ctx context.Context, alerts []announce.Alert) error
 }
 
+// Recorder keeps what the judge was given, so that it may be judged again elsewhere.
+type Recorder interface {
+	// Record takes all that the judge was given for the bake of that name so far. It does not block, and keeps nothing of in.
+	Record(k Key, bake string, in decide.Input)
+}
+
 // Options are what a Loop is made of.
 type Options struct {
-	Watcher Watcher
-	Undoer  Undoer
-	Source  Source
-	Records Records
-	Teller  Teller
-	Policy  func() *policy.Config // the current policy; nil until there is one
-	Log     *zap.Logger
-	Metrics *Metrics
-	Since   time.Time // when guarding began: rollouts before it are the way things were
-	Workers int       // how many workloads are worked on at once
+	Watcher  Watcher
+	Undoer   Undoer
+	Source   Source
+	Records  Records
+	Teller   Teller
+	Recorder Recorder              // nil: nothing is recorded
+	Policy   func() *policy.Config // the current policy; nil until there is one
+	Log      *zap.Logger
+	Metrics  *Metrics
+	Since    time.Time // when guarding began: rollouts before it are the way things were
+	Workers  int       // how many workloads are worked on at once
 }
 
 // Loop drives every bake: it looks at one workload at a time, takes the steps that are due, and looks again later. There
 // is no goroutine for a bake.
 type Loop struct {
 	Options
-	queue  workqueue.TypedRateLimitingInterface[Key]
-	ledger ledger
-	budget budget
+	queue   workqueue.TypedRateLimitingInterface[Key]
+	ledger  ledger
+	budget  budget
+	deploys deploys
 
 	mu       sync.Mutex
 	telling  map[string]Key            // whose bake it is that receivers are being told of
@@ -218,6 +226,7 @@ func (l *Loop) Load(ctx context.Context) error {
 				*e = entry{past: e.past}
 			}
 			e.begin(b)
+			l.deploys.note(b)
 			if rb := b.Status.Rollback; rb != nil && rb.PatchedAt != nil {
 				e.current = rb.Target // what came later, be it the same template again, is a rollout
 			}
@@ -319,6 +328,7 @@ func (l *Loop) look(ctx context.Context, k Key) (time.Duration, error) {
 	switch {
 	case !s.Exists && e.work == nil:
 		l.ledger.forget(k)
+		l.deploys.forget(k)
 		return 0, nil
 	case !s.Exists:
 	case !live.Watched:
@@ -407,6 +417,7 @@ func (l *Loop) begin(ctx context.Context, k Key, e *entry, d Detection, s Sight,
 		return fmt.Errorf("record the bake of %s: %w", k, err)
 	}
 	e.begin(b)
+	l.deploys.note(b)
 	e.settle(d)
 	e.work = l.workOn(b)
 	l.Log.Info("rollout", zap.String("workload", k.String()), zap.String("revisions", b.Spec.Revisions), zap.Strings("changes", r.Changes), zap.String("by", r.ChangedBy))

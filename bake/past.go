@@ -2,6 +2,8 @@ package bake
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/bakewatch/bakewatch/api/v1alpha1"
@@ -61,8 +63,9 @@ func (p past) blocks(interval time.Duration) []time.Time {
 
 // history is the baseline's past as it was read.
 type history struct {
-	total  signals.Side   // over all blocks
-	blocks []signals.Side // oldest first; empty when the source did not answer
+	total  signals.Side              // over all blocks
+	blocks []signals.Side            // oldest first; empty when the source did not answer
+	others map[string]signals.Counts // of the other workloads in the same answers, over all blocks
 }
 
 // without is a past of which nothing is known.
@@ -71,8 +74,7 @@ func without(missing signals.Missing, detail string) *history {
 }
 
 // history reads the baseline's past: in it, the baseline's pods are the only side there is. For a service-level signal all
-// that was counted then is the baseline's. The newest blocks are read first: should there be more pods than are kept,
-// theirs are. A past that was not answered in full is one that was not answered, so that it does not matter when it was.
+// that was counted then is the baseline's.
 func (q question) history(ctx context.Context, src Source, s policy.Signal) *history {
 	if q.historyOf == "" {
 		return without(signals.NoSeries, "there is no earlier revision")
@@ -82,8 +84,16 @@ func (q question) history(ctx context.Context, src Source, s policy.Signal) *his
 	}
 	ask := q.of(s)
 	ask.Candidate, ask.Baseline, ask.FromZero = q.historyOf, "", false
-	edges := q.past.blocks(q.policy.Interval)
-	h := &history{blocks: make([]signals.Side, len(edges)-1)}
+	if q.policy.Layers.Blame {
+		ask.Others = maxNeighbours
+	}
+	return inBlocks(ctx, src, ask, q.past.blocks(q.policy.Interval))
+}
+
+// inBlocks asks for the blocks between the edges. The newest are read first: should there be more pods than are kept,
+// theirs are. What was not answered in full was not answered, so that it does not matter when it was asked for.
+func inBlocks(ctx context.Context, src Source, ask signals.Question, edges []time.Time) *history {
+	h := &history{blocks: make([]signals.Side, len(edges)-1), others: map[string]signals.Counts{}}
 	kept := 0
 	for end := len(h.blocks); end > 0; {
 		begin := max(0, end-atOnce)
@@ -97,15 +107,17 @@ func (q question) history(ctx context.Context, src Source, s policy.Signal) *his
 		}
 		for end > begin {
 			end--
-			side := rs[end-begin].Candidate
-			if side.Missing == signals.Failed {
-				return without(signals.Failed, side.Detail)
+			r := rs[end-begin]
+			if r.Candidate.Missing == signals.Failed {
+				return without(signals.Failed, r.Candidate.Detail)
 			}
-			if kept += len(side.Pods); kept > maxPodsKept {
-				side.Pods = nil
+			if kept += len(r.Candidate.Pods); kept > maxPodsKept {
+				r.Candidate.Pods = nil
 			}
-			h.blocks[end] = side
+			h.blocks[end] = r.Candidate
+			h.others = plus(h.others, r.Others)
 		}
+		ask.Others, ask.OtherNames = 0, slices.Sorted(maps.Keys(h.others)) // the newest say which they are
 	}
 	h.total = sum(h.blocks)
 	return h
