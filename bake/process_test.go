@@ -199,6 +199,8 @@ type world struct {
 	config *policy.Config
 	since  time.Time
 	newest *process
+
+	recorder Recorder
 }
 
 const guardPolicy = `
@@ -241,7 +243,7 @@ func (w *world) start(set ...func(*process)) *process {
 	for _, f := range set {
 		f(p)
 	}
-	p.loop = NewLoop(Options{Watcher: p, Undoer: p, Source: p, Records: recordsOf{p}, Teller: teller{&w.people, p},
+	p.loop = NewLoop(Options{Watcher: p, Undoer: p, Source: p, Records: recordsOf{p}, Teller: teller{&w.people, p}, Recorder: w.recorder,
 		Policy: func() *policy.Config { w.cluster.mu.Lock(); defer w.cluster.mu.Unlock(); return w.config }, Log: zap.NewNop(),
 		Metrics: NewMetrics(prometheus.NewRegistry()), Since: w.since, Workers: 2})
 	w.cluster.mu.Lock()

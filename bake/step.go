@@ -185,13 +185,19 @@ func (s State) baking() Step {
 		}
 		return Step{Do: Wait}
 	}
-	if s.Verdict == nil || s.JudgedTo.Add(s.Frozen.Interval).Before(st.CompletedAt.Add(s.Frozen.Window)) {
+	if over := s.Verdict != nil && !s.JudgedTo.Add(s.Frozen.Interval).Before(st.CompletedAt.Add(s.Frozen.Window)); !over && !s.early() {
 		return Step{Do: Wait}
 	}
 	if s.Verdict.Result == decide.Healthy {
 		return Step{Do: End, Outcome: v1alpha1.OutcomePassed, Reasons: reasons(s.Verdict.Reasons), Good: true, Observed: s.observed()}
 	}
 	return Step{Do: End, Outcome: v1alpha1.OutcomeInconclusive, Reasons: reasons(s.Verdict.Reasons), Good: servedWell(s.Verdict), Observed: s.observed()}
+}
+
+// early reports whether a complete rollout may pass before its window is over.
+func (s State) early() bool {
+	v := s.Verdict
+	return s.Frozen.PassEarly && v != nil && v.Early && v.Result == decide.Healthy && s.JudgedTo.After(s.Bake.Status.CompletedAt.Time)
 }
 
 // servedWell reports whether an undecided verdict still speaks for the revision: it served its whole window, every signal

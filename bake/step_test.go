@@ -80,6 +80,9 @@ func stuck(s *State) {
 }
 func stuckStale(s *State) { stuck(s); s.Sight.SettledAt = noon }
 
+func surely(s *State)      { s.Verdict.Early = true }
+func passesEarly(s *State) { s.Frozen.PassEarly = true }
+
 func at(d time.Duration) func(*State) { return func(s *State) { s.Now = noon.Add(d) } }
 
 func verdict(r decide.Result, to time.Duration, codes ...string) func(*State) {
@@ -158,6 +161,11 @@ func TestNext(t *testing.T) {
 		{"baking, regressed before it is complete", in(baking, worse), Intend, "", decide.CodeThreshold, "it is threshold"},
 		{"baking, healthy, the window not over", in(baking, completed, healthy(window-16*time.Second)), Wait, "", "", ""},
 		{"baking, healthy, the window over but for less than a tick", in(baking, completed, healthy(window-15*time.Second)), End, passed, decide.CodeWithin, ""},
+		{"baking, surely no worse, and policy lets it pass early", in(baking, completed, healthy(2*time.Minute), surely, passesEarly), End, passed, decide.CodeWithin, ""},
+		{"baking, surely no worse, but policy wants the whole window", in(baking, completed, healthy(2*time.Minute), surely), Wait, "", "", ""},
+		{"baking, surely no worse, but not complete", in(baking, healthy(2*time.Minute), surely, passesEarly), Wait, "", "", ""},
+		{"baking, surely no worse, by ticks from before it was complete", in(baking, completed, healthy(time.Minute), surely, passesEarly), Wait, "", "", ""},
+		{"baking, healthy, not surely so", in(baking, completed, healthy(2*time.Minute), passesEarly), Wait, "", "", ""},
 		{"baking, healthy for long, but not complete", in(baking, healthy(window)), Wait, "", "", ""},
 		{"baking, the window over without a tick read", in(baking, completed, at(window+time.Hour)), Wait, "", "", ""},
 		{"baking, undecided, the window not over", in(baking, completed, verdict(decide.Undecided, 10*time.Minute, decide.CodeBlind)), Wait, "", "", ""},

@@ -39,6 +39,7 @@ type guard struct {
 	live       *policy.Live
 	source     *sources
 	teller     bake.Teller
+	recorder   bake.Recorder // nil: readings are not recorded
 	troubles   *web.Troubles
 	metrics    *bake.Metrics
 	leader     promclient.Gauge
@@ -156,7 +157,7 @@ func (g *guard) lead(ctx context.Context) error {
 		return err
 	}
 	loop = bake.NewLoop(bake.Options{
-		Watcher: watch, Undoer: &rollback.Deployments{Client: g.client}, Source: g.source, Records: bakes, Teller: g.teller,
+		Watcher: watch, Undoer: &rollback.Deployments{Client: g.client}, Source: g.source, Records: bakes, Teller: g.teller, Recorder: g.recorder,
 		Policy: g.live.Current, Log: g.log, Metrics: g.metrics, Since: since,
 	})
 	go watch.Run(ctx)

@@ -39,6 +39,7 @@ type runFlags struct {
 	listen     string
 	logFormat  string
 	logLevel   string
+	record     string
 }
 
 func newRun() *cobra.Command {
@@ -67,6 +68,7 @@ It runs in the cluster with its service account, or outside with --kubeconfig.`,
 	fl.StringVar(&f.listen, "listen", ":8080", "address for /healthz, /readyz and /metrics")
 	fl.StringVar(&f.logFormat, "log-format", "auto", "json, console, or auto: console on a terminal")
 	fl.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
+	fl.StringVar(&f.record, "record", "", "directory to keep the readings of bakes in, one file each, for bakewatch judge")
 	return cmd
 }
 
@@ -158,6 +160,11 @@ func daemon(ctx context.Context, f runFlags, log *zap.Logger) error {
 	add("announce", desk.Run)
 	add("sources", source.keepChecking)
 	add("permissions", guard.checkRights)
+	if f.record != "" {
+		record := newRecorder(f.record, log)
+		guard.recorder = record
+		add("record", record.dir.Run)
+	}
 	add("guard", guard.run)
 	return g.Run()
 }
