@@ -62,7 +62,7 @@ func run(args []string, stdout, stderr io.Writer) error {
 		out.table(stdout)
 		fmt.Fprintln(stdout)
 	}
-	printGoals(stdout, out.reach())
+	printGoals(stdout, out.reach(j))
 	fmt.Fprintf(stdout, "\n%d runs of %d scenarios in %s\n", total(all), len(all), time.Since(begun).Round(time.Second))
 	if *file != "" {
 		return out.write(*file)

@@ -16,8 +16,8 @@ type goal struct {
 	misses []string
 }
 
-func (r results) reach() []goal {
-	return []goal{r.quiet(), r.quietInNoise(), r.fast(), r.instant(), r.harmless()}
+func (r results) reach(j judge) []goal {
+	return []goal{r.quiet(), r.quietInNoise(), r.fast(j), r.instant(), r.harmless(j)}
 }
 
 func printGoals(w io.Writer, goals []goal) {
@@ -102,7 +102,7 @@ func (r results) quietInNoise() goal {
 }
 
 // fast: as near to the bound as promised.
-func (r results) fast() goal {
+func (r results) fast(j judge) goal {
 	g := goal{what: "step faults of 4x and more, mean delay near the bound"}
 	checked := 0
 	for _, s := range r.Scenarios {
@@ -122,7 +122,8 @@ func (r results) fast() goal {
 		}
 		checked++
 		if s.MeanDelay > limit {
-			g.misses = append(g.misses, fmt.Sprintf("%s: mean %s, limit %s, bound %s, detected %s", s.Name, seconds(s.MeanDelay), seconds(limit), seconds(bound), percent(s.Detected)))
+			miss := fmt.Sprintf("%s: mean %s, limit %s, bound %s, detected %s", s.Name, seconds(s.MeanDelay), seconds(limit), seconds(bound), percent(s.Detected))
+			g.misses = append(g.misses, miss+j.remark(s.scenario, limit))
 		}
 	}
 	g.met = checked > 0 && len(g.misses) == 0
@@ -154,7 +155,7 @@ func (r results) instant() goal {
 }
 
 // harmless: a fifth of the failed requests of the best rival that is no more often wrong about a healthy version.
-func (r results) harmless() goal {
+func (r results) harmless(j judge) goal {
 	g := goal{what: "5x fewer failed requests than the best rival with no more false rollbacks"}
 	healthy := map[string]result{}
 	for _, s := range r.Scenarios {
@@ -162,7 +163,7 @@ func (r results) harmless() goal {
 			healthy[s.Name] = s
 		}
 	}
-	checked := 0
+	checked, beyond := 0, 0
 	for _, s := range r.Scenarios {
 		twin, ok := healthy[s.scenario.twin()]
 		if !ok || !s.plainFault() || (s.Bound != nil && *s.Bound >= baked/2) {
@@ -179,10 +180,47 @@ func (r results) harmless() goal {
 		}
 		checked++
 		if best < 5*s.Failed {
-			g.misses = append(g.misses, fmt.Sprintf("%s: %.1f failed against %.1f with %s, %.2gx fewer", s.Name, s.Failed, best, who, best/s.Failed))
+			miss := fmt.Sprintf("%s: %.1f failed against %.1f with %s, %.2gx fewer", s.Name, s.Failed, best, who, best/s.Failed)
+			if at := s.failedAtBound(); best < 5*at {
+				beyond++
+				miss += fmt.Sprintf("; no test can: until the bound %.1f fail", at)
+			} else {
+				miss += j.remark(s.scenario, best/5/(s.Rate*s.scenario.bad()))
+			}
+			g.misses = append(g.misses, miss)
 		}
 	}
 	g.met = checked > 0 && len(g.misses) == 0
-	g.detail = fmt.Sprintf("%d of %d scenarios", checked-len(g.misses), checked)
+	g.detail = fmt.Sprintf("%d of %d scenarios, %d of the misses out of reach of any test", checked-len(g.misses), checked, beyond)
 	return g
+}
+
+// failedAtBound is how many requests the new version has failed by the time that the best test there is needs.
+func (r result) failedAtBound() float64 {
+	if r.Bound == nil {
+		return 0
+	}
+	var failed float64
+	how := r.scenario.rollout()
+	const step = 0.1
+	for t := 0.0; t < *r.Bound; t += step {
+		failed += r.Rate * how.share(t) * r.scenario.bad() * math.Min(step, *r.Bound-t)
+	}
+	return failed
+}
+
+// remark says where the policy's threshold, and not the evidence, is what a scenario waits for beyond a number of seconds.
+func (j judge) remark(s scenario, limit float64) string {
+	t := j.signal.Threshold
+	if s.bad() < s.base+t.Floor {
+		return "; the increase is below the policy's floor"
+	}
+	how, requests, at := s.rollout(), t.MinRequests*float64(t.Ticks), 0.0
+	for served := 0.0; served < requests; at++ {
+		served += s.rate * how.share(at)
+	}
+	if at > limit {
+		return fmt.Sprintf("; the policy waits for %g requests, %s", requests, seconds(at))
+	}
+	return ""
 }

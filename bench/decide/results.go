@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -76,15 +77,30 @@ func finite(x float64) *float64 {
 // round keeps four digits behind the point: more would be noise.
 func round(x float64) float64 { return math.Round(x*1e4) / 1e4 }
 
+// write writes a line a scenario, so that two files can be compared.
 func (r results) write(path string) error {
-	data, err := json.MarshalIndent(r, "", "  ")
+	var out bytes.Buffer
+	head, err := json.Marshal(results{Machine: r.Machine, Commit: r.Commit, Seed: r.Seed, TickSeconds: r.TickSeconds, Scenarios: []result{}})
 	if err != nil {
 		return fmt.Errorf("write results: %w", err)
 	}
+	out.Write(bytes.TrimSuffix(head, []byte("]}")))
+	for i, s := range r.Scenarios {
+		line, err := json.Marshal(s)
+		if err != nil {
+			return fmt.Errorf("write results: %w", err)
+		}
+		if i > 0 {
+			out.WriteByte(',')
+		}
+		out.WriteByte('\n')
+		out.Write(line)
+	}
+	out.WriteString("\n]}\n")
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return fmt.Errorf("write results: %w", err)
 	}
-	return os.WriteFile(path, append(data, '\n'), 0o644)
+	return os.WriteFile(path, out.Bytes(), 0o644)
 }
 
 // table prints a line a scenario.

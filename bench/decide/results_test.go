@@ -9,6 +9,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/bakewatch/bakewatch/decide"
+	"github.com/bakewatch/bakewatch/policy"
 )
 
 // The file's keys are read by others.
@@ -93,6 +96,7 @@ func (r result) with(s scenario) result {
 }
 
 func TestGoals(t *testing.T) {
+	j := judge{falseAlarm: 0.001, margin: 1.5, signal: policy.Signal{Threshold: decide.Threshold{Floor: 0.005, MinRequests: 50, Ticks: 2}}}
 	healthy := named("1of4", nil)
 	noisy := named("1of4", func(s *scenario) { s.noise = "surge" })
 	faulty := named("1of4", func(s *scenario) { s.ratio = 4 }) // bound 57 s, limit 100 s
@@ -108,18 +112,18 @@ func TestGoals(t *testing.T) {
 		{"one is one too many", []result{result{Runs: 40_000, FalseRollback: 1.0 / 40_000}.with(healthy)}, func(r results) goal { return r.quiet() }, false},
 		{"one in a thousand", []result{result{Runs: 3000, FalseRollback: 0.001}.with(noisy)}, func(r results) goal { return r.quietInNoise() }, true},
 		{"more", []result{result{Runs: 3000, FalseRollback: 4.0 / 3000}.with(noisy)}, func(r results) goal { return r.quietInNoise() }, false},
-		{"fast", []result{result{MeanDelay: 100}.with(faulty)}, func(r results) goal { return r.fast() }, true},
-		{"slow", []result{result{MeanDelay: 101}.with(faulty)}, func(r results) goal { return r.fast() }, false},
+		{"fast", []result{result{MeanDelay: 100}.with(faulty)}, func(r results) goal { return r.fast(j) }, true},
+		{"slow", []result{result{MeanDelay: 101}.with(faulty)}, func(r results) goal { return r.fast(j) }, false},
 		{"at once", []result{result{MeanDelay: 30, Detected: 1}.with(dead)}, func(r results) goal { return r.instant() }, true},
 		{"missed", []result{result{MeanDelay: 40, Detected: 0.99}.with(dead)}, func(r results) goal { return r.instant() }, false},
 		{"a fifth", []result{result{}.with(healthy), result{Failed: 10, Rivals: map[string]rivalResult{"argo": {Failed: 50}, "flagger": {Failed: 60}, "kayenta": {Failed: 99}}}.with(faulty)},
-			func(r results) goal { return r.harmless() }, true},
+			func(r results) goal { return r.harmless(j) }, true},
 		{"more than a fifth", []result{result{}.with(healthy), result{Failed: 11, Rivals: map[string]rivalResult{"argo": {Failed: 50}, "flagger": {Failed: 60}, "kayenta": {Failed: 99}}}.with(faulty)},
-			func(r results) goal { return r.harmless() }, false},
+			func(r results) goal { return r.harmless(j) }, false},
 		{"a rival that cries wolf does not count", []result{
 			result{Rivals: map[string]rivalResult{"flagger": {FalseRollback: 0.9}}}.with(healthy),
 			result{Failed: 10, Rivals: map[string]rivalResult{"argo": {Failed: 50}, "flagger": {Failed: 1}, "kayenta": {Failed: 99}}}.with(faulty)},
-			func(r results) goal { return r.harmless() }, true},
+			func(r results) goal { return r.harmless(j) }, true},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -127,6 +131,24 @@ func TestGoals(t *testing.T) {
 				t.Errorf("met is %v: %s %v", g.met, g.detail, g.misses)
 			}
 		})
+	}
+}
+
+func TestRemark(t *testing.T) {
+	j := judge{signal: policy.Signal{Threshold: decide.Threshold{Floor: 0.005, MinRequests: 50, Ticks: 2}}}
+	cases := []struct {
+		name     string
+		scenario scenario
+		want     string
+	}{
+		{"plain", named("1of4", func(s *scenario) { s.ratio = 4 }), ""},
+		{"small", named("1of4", func(s *scenario) { s.base, s.ratio = 0.001, 4 }), "; the increase is below the policy's floor"},
+		{"slow", named("1of4", func(s *scenario) { s.rate, s.ratio = 1, 10 }), "; the policy waits for 100 requests, 400s"},
+	}
+	for _, c := range cases {
+		if got := j.remark(c.scenario, 100); got != c.want {
+			t.Errorf("%s: %q, want %q", c.name, got, c.want)
+		}
 	}
 }
 

@@ -16,6 +16,10 @@ var (
 	everyBase  = []float64{0, 0.001, 0.005, 0.01, 0.05}        // share of requests that fails without a fault
 	everyRatio = []float64{1, 1.2, 1.5, 2, 4, 10, 50, allFail} // how many times worse the new version is
 	usualRates = []float64{1, 10, 50, 1000}
+	busyRates  = []float64{10, 50, 1000}
+	usualBases = []float64{0.001, 0.005, 0.01, 0.05}
+	good       = []float64{1}
+	bad        = []float64{4, 10, allFail}
 	paths      = []string{"1of4", "replace", "rolling5m"} // each control once
 )
 
@@ -32,17 +36,22 @@ var table = []row{
 	{shapes: is("ramp", "late"), noises: is("independent"), rollouts: paths, rates: usualRates, bases: []float64{0.001, 0.01}, ratios: []float64{1, 4, 10, 50, allFail}, runs: 60, healthy: 60},
 	{shapes: is("one-bad-pod"), noises: is("independent"), rollouts: is("10of20", "rolling5m-10pods"), rates: usualRates, bases: []float64{0.001, 0.01}, ratios: []float64{1, 10, 50, allFail}, runs: 60, healthy: 60},
 
-	// What is not independent. Each noise has at least 3,000 healthy runs.
-	{shapes: is("step"), noises: is("gamma-0.5", "gamma-1", "gamma-2"), rollouts: is("1of4", "1of4-past", "replace", "rolling5m"), rates: usualRates, bases: []float64{0.001, 0.005, 0.01, 0.05}, ratios: []float64{1, 4, 10, allFail}, runs: 25, healthy: 64},
-	{shapes: is("step"), noises: is("pods-differ"), rollouts: is("1of4", "1of4-past", "3of6", "rolling5m"), rates: usualRates, bases: []float64{0.001, 0.005, 0.01, 0.05}, ratios: []float64{1, 4, 10, allFail}, runs: 25, healthy: 64},
-	{shapes: is("step"), noises: is("surge"), rollouts: is("1of4", "2of4", "3of6"), rates: usualRates, bases: []float64{0.001, 0.005, 0.01}, ratios: []float64{1, 4, 10, allFail}, runs: 25, healthy: 84},
-	{shapes: is("step"), noises: is("daily"), rollouts: paths, rates: usualRates, bases: []float64{0.001, 0.005, 0.01, 0.05}, ratios: []float64{1, 4, 10, allFail}, runs: 25, healthy: 64},
-	{shapes: is("step"), noises: is("startup-errors"), rollouts: paths, rates: usualRates, bases: []float64{0, 0.001, 0.005, 0.01}, ratios: []float64{1, 10, 50, allFail}, runs: 25, healthy: 64},
-	{shapes: is("step"), noises: is("missing-scrapes"), rollouts: paths, rates: usualRates, bases: []float64{0.001, 0.005, 0.01, 0.05}, ratios: []float64{1, 4, 10, allFail}, runs: 25, healthy: 64},
-	{shapes: is("step"), noises: is("counter-resets"), rollouts: paths, rates: usualRates, bases: []float64{0.001, 0.005, 0.01, 0.05}, ratios: []float64{1, 4, 10, allFail}, runs: 25, healthy: 64},
-	{shapes: is("step"), noises: is("shared-cause"), rollouts: is("1of4", "replace", "rolling5m"), rates: usualRates, bases: []float64{0.001, 0.005, 0.01}, ratios: []float64{1, 10, allFail}, runs: 25, healthy: 84},
-	{shapes: is("step"), noises: is("no-errors-before"), rollouts: is("replace", "rolling30s", "rolling5m"), rates: []float64{0.1}, bases: []float64{0.0002, 0.001, 0.005}, ratios: []float64{1, 4, 10, allFail}, runs: 25, healthy: 201},
-	{shapes: is("step"), noises: is("no-errors-before"), rollouts: is("replace", "rolling30s", "rolling5m"), rates: []float64{1}, bases: []float64{0.0002, 0.001}, ratios: []float64{1, 4, 10, allFail}, runs: 25, healthy: 201},
+	// What is not independent, where nothing is wrong: at least 3,000 runs of each noise.
+	{shapes: is("step"), noises: is("gamma-0.5", "gamma-1", "gamma-2"), rollouts: is("1of4", "1of4-past", "replace", "rolling5m"), rates: usualRates, bases: usualBases, ratios: good, healthy: 64},
+	{shapes: is("step"), noises: is("pods-differ"), rollouts: is("1of4", "1of4-past", "3of6", "rolling5m"), rates: usualRates, bases: usualBases, ratios: good, healthy: 64},
+	{shapes: is("step"), noises: is("daily", "missing-scrapes", "counter-resets"), rollouts: paths, rates: usualRates, bases: usualBases, ratios: good, healthy: 64},
+	{shapes: is("step"), noises: is("startup-errors"), rollouts: paths, rates: usualRates, bases: []float64{0, 0.001, 0.005, 0.01}, ratios: good, healthy: 64},
+	{shapes: is("step"), noises: is("surge"), rollouts: is("1of4", "2of4", "3of6"), rates: usualRates, bases: []float64{0.001, 0.005, 0.01}, ratios: good, healthy: 84},
+	{shapes: is("step"), noises: is("shared-cause"), rollouts: paths, rates: usualRates, bases: []float64{0.001, 0.005, 0.01}, ratios: good, healthy: 84},
+	{shapes: is("step"), noises: is("no-errors-before"), rollouts: is("replace", "rolling30s", "rolling5m"), rates: []float64{0.1}, bases: []float64{0.0002, 0.001, 0.005}, ratios: good, healthy: 201},
+	{shapes: is("step"), noises: is("no-errors-before"), rollouts: is("replace", "rolling30s", "rolling5m"), rates: []float64{1}, bases: []float64{0.0002, 0.001}, ratios: good, healthy: 201},
+
+	// The same, where the new version is worse.
+	{shapes: is("step"), noises: is("gamma-0.5", "gamma-1", "gamma-2"), rollouts: is("1of4", "1of4-past", "replace", "rolling5m"), rates: busyRates, bases: []float64{0.005, 0.01}, ratios: bad, runs: 30},
+	{shapes: is("step"), noises: is("pods-differ"), rollouts: is("1of4", "1of4-past", "3of6", "rolling5m"), rates: busyRates, bases: []float64{0.005, 0.01}, ratios: bad, runs: 30},
+	{shapes: is("step"), noises: is("daily", "missing-scrapes", "counter-resets", "startup-errors", "shared-cause"), rollouts: paths, rates: busyRates, bases: []float64{0.005, 0.01}, ratios: bad, runs: 30},
+	{shapes: is("step"), noises: is("surge"), rollouts: is("1of4", "2of4"), rates: busyRates, bases: []float64{0.005, 0.01}, ratios: bad, runs: 30},
+	{shapes: is("step"), noises: is("no-errors-before"), rollouts: is("replace", "rolling30s", "rolling5m"), rates: []float64{1}, bases: []float64{0.001}, ratios: []float64{10, 50, allFail}, runs: 30},
 }
 
 // rollouts say how the new version takes the place of the old one.
