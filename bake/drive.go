@@ -24,6 +24,10 @@ func (l *Loop) drive(ctx context.Context, k Key, e *entry, live policy.Resolved)
 		}
 		step := Next(state)
 		if step.Do == Wait {
+			if step.Why != "" && w.waitedSince.IsZero() {
+				w.waitedSince = state.Now
+				l.Log.Info("waits", zap.String("bake", id(w.bake)), zap.String("why", step.Why))
+			}
 			at := next
 			if !step.Until.IsZero() && (at.IsZero() || step.Until.Before(at)) {
 				at = step.Until
@@ -67,10 +71,30 @@ func (l *Loop) state(ctx context.Context, k Key, e *entry, live policy.Resolved)
 	if w.evidence != nil {
 		s.JudgedTo = w.evidence.judgedTo
 	}
+	l.compare(&s, w)
 	if Next(s).Do == Intend {
 		s.Budget = l.allowance(b, s)
 	}
 	return s, next, nil
+}
+
+// compare tells the other bakes of the namespace what this one has found, and this one what they have.
+func (l *Loop) compare(s *State, w *work) {
+	b := s.Bake
+	switch {
+	case b.Status.Phase == v1alpha1.PhaseBaking && w.evidence != nil:
+		s.Own = finding{bake: id(b), ref: b.Spec.Ref, judgedTo: w.evidence.judgedTo, interval: w.frozen.Interval}
+		if s.Own.judgedTo.IsZero() {
+			s.Own.judgedTo = w.evidence.anchor
+		}
+		if s.Verdict != nil && s.Verdict.Result == decide.Regressed {
+			s.Own.regressed, s.Own.worse = s.hold() == nil, w.evidence.worse(s.Verdict)
+		}
+		l.findings.note(b.Namespace, s.Own)
+		s.Others, s.WaitedSince = l.findings.others(b.Namespace, s.Own.bake), w.waitedSince
+	case b.Status.Rollback != nil && b.Status.Rollback.PatchedAt != nil:
+		l.findings.undone(b.Namespace, id(b), b.Status.Rollback.PatchedAt.Time)
+	}
 }
 
 // allowance spends one rollback of the budget for a bake that is about to intend one, or says why none is left.
@@ -229,6 +253,7 @@ func (l *Loop) end(ctx context.Context, k Key, e *entry, step Step) error {
 	}
 	e.close(b)
 	l.deploys.note(b)
+	l.findings.forget(b.Namespace, id(b))
 	if st.Rollback == nil || st.Rollback.PatchedAt == nil {
 		l.budget.refund(id(b))
 	}

@@ -100,10 +100,11 @@ type Options struct {
 // is no goroutine for a bake.
 type Loop struct {
 	Options
-	queue   workqueue.TypedRateLimitingInterface[Key]
-	ledger  ledger
-	budget  budget
-	deploys deploys
+	queue    workqueue.TypedRateLimitingInterface[Key]
+	ledger   ledger
+	budget   budget
+	deploys  deploys
+	findings findings
 
 	mu       sync.Mutex
 	telling  map[string]Key            // whose bake it is that receivers are being told of
@@ -124,6 +125,8 @@ type work struct {
 	verdict  *decide.Verdict
 	told     map[announce.Stage]bool
 	said     string // what the log said last of its verdict
+	// waitedSince is when it first waited for another bake to be rolled back first.
+	waitedSince time.Time
 }
 
 // heartbeat is a key of no workload. It goes through the queue like any other, so that the time of the last tick says

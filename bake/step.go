@@ -45,6 +45,11 @@ type State struct {
 	// Verdict is the judge's word on the ticks up to JudgedTo; nil before the first tick.
 	Verdict  *decide.Verdict
 	JudgedTo time.Time
+	// Own is what this bake found by its newest tick, Others what the other bakes of its namespace did. WaitedSince is when
+	// it first waited for one of them to be rolled back; zero: it has not.
+	Own         finding
+	Others      []finding
+	WaitedSince time.Time
 	// Budget says why no rollback is left in the budget; nil when one is.
 	Budget *v1alpha1.Reason
 	// Progress is how far the undo has come. Looked up once the patch's receipt is recorded.
@@ -78,6 +83,7 @@ const (
 type Step struct {
 	Do                  Do
 	Until               time.Time         // for Wait
+	Why                 string            // for Wait: what it waits for, where that is more than time
 	Outcome             v1alpha1.Outcome  // for End
 	Reasons             []v1alpha1.Reason // for End and Intend
 	Good                bool              // for End: the new revision is known good from now on
@@ -169,6 +175,11 @@ func (s State) unavailable() int32 {
 
 func (s State) baking() Step {
 	if s.Verdict != nil && s.Verdict.Result == decide.Regressed {
+		if s.hold() == nil {
+			if step, wait := s.yields(); wait {
+				return step
+			}
+		}
 		return s.regressed(reasons(s.Verdict.Reasons))
 	}
 	if step, given := s.givenUp(); given {

@@ -216,6 +216,7 @@ func (l *Loop) letGo(e *entry) {
 		return
 	}
 	bake := id(e.work.bake)
+	l.findings.forget(e.work.bake.Namespace, bake)
 	e.work = nil
 	l.Metrics.active.track(bake, false)
 	l.mu.Lock()
