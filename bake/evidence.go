@@ -100,9 +100,9 @@ func unanswered(r signals.Reading) bool {
 	return r.Candidate.Missing == signals.Failed
 }
 
-// atOnce is how many ticks or blocks are asked for at the same time. More, after a restart, are asked for one after the
+// atOnce is how many ticks or blocks are asked for at the same time: half an hour of the usual ones. More, after a restart, are asked for one after the
 // other, so that the pods of no more than these are in memory at once.
-const atOnce = 160
+const atOnce = 120
 
 // maxPodsKept bounds how many counts of single pods are kept, of a signal's ticks and as many of its past.
 const maxPodsKept = 20_000
