@@ -4,7 +4,6 @@
 package main
 
 import (
-	"bufio"
 	"flag"
 	"fmt"
 	"io"
@@ -55,30 +54,35 @@ func run(args []string, stdout, stderr io.Writer) error {
 	for i, s := range all {
 		out.Scenarios = append(out.Scenarios, newResult(s, runs[i], j))
 	}
+	var report strings.Builder
 	if *wrong {
-		printWrong(stdout, runs)
+		report.WriteString(mistakes(runs))
 	}
 	if !*brief {
-		out.table(stdout)
-		fmt.Fprintln(stdout)
+		report.WriteString(out.table() + "\n")
 	}
-	printGoals(stdout, out.reach(j))
-	fmt.Fprintf(stdout, "\n%d runs of %d scenarios in %s\n", total(all), len(all), time.Since(begun).Round(time.Second))
+	report.WriteString(describe(out.reach(j)))
+	fmt.Fprintf(&report, "\n%d runs of %d scenarios in %s\n", total(all), len(all), time.Since(begun).Round(time.Second))
+	if _, err := io.WriteString(stdout, report.String()); err != nil {
+		return err
+	}
 	if *file != "" {
 		return out.write(*file)
 	}
 	return nil
 }
 
-// printWrong says why the judge rolled back what was not worse.
-func printWrong(w io.Writer, runs [][][]outcome) {
+// mistakes says why the judge rolled back what was not worse.
+func mistakes(runs [][][]outcome) string {
+	var out strings.Builder
 	for _, scenario := range runs {
 		for _, run := range scenario {
 			if why := run[0].why; why != "" {
-				fmt.Fprintln(w, why)
+				out.WriteString(why + "\n")
 			}
 		}
 	}
+	return out.String()
 }
 
 func total(all []scenario) int {
@@ -98,7 +102,7 @@ func progress(w io.Writer, all []scenario, begun time.Time) func(done int) {
 		defer mutex.Unlock()
 		if now := time.Now(); now.Sub(last) >= 10*time.Second {
 			last = now
-			fmt.Fprintf(w, "   %d of %d runs, %s\n", done, runs, now.Sub(begun).Round(time.Second))
+			_, _ = fmt.Fprintf(w, "   %d of %d runs, %s\n", done, runs, now.Sub(begun).Round(time.Second))
 		}
 	}
 }
@@ -106,13 +110,11 @@ func progress(w io.Writer, all []scenario, begun time.Time) func(done int) {
 // machine is what the figures were measured on.
 func machine() string {
 	model := runtime.GOARCH
-	if f, err := os.Open("/proc/cpuinfo"); err == nil {
-		defer f.Close()
-		for lines := bufio.NewScanner(f); lines.Scan(); {
-			if name, value, ok := strings.Cut(lines.Text(), ":"); ok && strings.TrimSpace(name) == "model name" {
-				model = strings.TrimSpace(value)
-				break
-			}
+	about, _ := os.ReadFile("/proc/cpuinfo") // without it the architecture must do
+	for line := range strings.Lines(string(about)) {
+		if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
+			model = strings.TrimSpace(value)
+			break
 		}
 	}
 	return fmt.Sprintf("%s, %d cores, %s", model, runtime.NumCPU(), runtime.Version())

@@ -2,9 +2,9 @@ package main
 
 import (
 	"fmt"
-	"io"
 	"math"
 	"slices"
+	"strings"
 )
 
 // The goals, and how far the judge is from each.
@@ -20,17 +20,19 @@ func (r results) reach(j judge) []goal {
 	return []goal{r.quiet(), r.quietInNoise(), r.fast(j), r.instant(), r.harmless(j)}
 }
 
-func printGoals(w io.Writer, goals []goal) {
+func describe(goals []goal) string {
+	var w strings.Builder
 	for _, g := range goals {
 		verdict := "met    "
 		if !g.met {
 			verdict = "NOT MET"
 		}
-		fmt.Fprintf(w, "%s  %s: %s\n", verdict, g.what, g.detail)
+		fmt.Fprintf(&w, "%s  %s: %s\n", verdict, g.what, g.detail)
 		for _, m := range g.misses {
-			fmt.Fprintf(w, "           %s\n", m)
+			fmt.Fprintf(&w, "           %s\n", m)
 		}
 	}
+	return w.String()
 }
 
 const (

@@ -8,6 +8,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"strings"
 	"text/tabwriter"
 )
 
@@ -103,28 +104,32 @@ func (r results) write(path string) error {
 	return os.WriteFile(path, out.Bytes(), 0o644)
 }
 
-// table prints a line a scenario.
-func (r results) table(w io.Writer) {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprint(t, "scenario\truns\tdetected\tfalse\tmean\tmedian\tbound\tfailed\tflagger\targo\tkayenta\t\n")
+// table has a line a scenario.
+func (r results) table() string {
+	var rows strings.Builder
+	rows.WriteString("scenario\truns\tdetected\tfalse\tmean\tmedian\tbound\tfailed\tflagger\targo\tkayenta\t\n")
 	for _, s := range r.Scenarios {
 		bound := "-"
 		if s.Bound != nil {
 			bound = seconds(*s.Bound)
 		}
-		fmt.Fprintf(t, "%s\t%d\t%s\t%s\t%s\t%s\t%s\t%.1f\t", s.Name, s.Runs, percent(s.Detected), percent(s.FalseRollback),
+		fmt.Fprintf(&rows, "%s\t%d\t%s\t%s\t%s\t%s\t%s\t%.1f\t", s.Name, s.Runs, percent(s.Detected), percent(s.FalseRollback),
 			seconds(s.MeanDelay), seconds(s.MedianDelay), bound, s.Failed)
 		for _, v := range rivals {
 			o := s.Rivals[v.name]
 			if s.healthyIn() {
-				fmt.Fprintf(t, "%s false\t", percent(o.FalseRollback))
+				fmt.Fprintf(&rows, "%s false\t", percent(o.FalseRollback))
 			} else {
-				fmt.Fprintf(t, "%s %s\t", percent(o.Detected), seconds(o.MeanDelay))
+				fmt.Fprintf(&rows, "%s %s\t", percent(o.Detected), seconds(o.MeanDelay))
 			}
 		}
-		fmt.Fprintln(t)
+		rows.WriteByte('\n')
 	}
-	t.Flush()
+	var out strings.Builder // writing to it never fails
+	t := tabwriter.NewWriter(&out, 0, 0, 2, ' ', tabwriter.AlignRight)
+	_, _ = io.WriteString(t, rows.String())
+	_ = t.Flush()
+	return out.String()
 }
 
 func (r result) healthyIn() bool { return r.Ratio != nil && *r.Ratio == 1 }
