@@ -21,6 +21,7 @@ func BenchmarkRun(b *testing.B) {
 			for range b.N {
 				j.decide(d)
 			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(d.ticks)), "ns/tick")
 		})
 		b.Run(how+"/rivals", func(b *testing.B) {
 			for range b.N {

@@ -163,7 +163,7 @@ func TestDeterminism(t *testing.T) {
 	if a, b := simulate(s, 7, 3), simulate(s, 8, 3); reflect.DeepEqual(a, b) {
 		t.Error("another seed gave the same draws")
 	}
-	s.runs = 22
+	s = named("replace", func(s *scenario) { s.noise, s.runs = "missing-scrapes", 22 })
 	quick := named("1of4", func(s *scenario) { s.ratio, s.runs = allFail, 22 })
 	all := []scenario{s, quick}
 	j := defaultJudge()
