@@ -116,7 +116,7 @@ bench: go ## run the benchmarks COUNT (6) times each, for benchstat
 
 .PHONY: bench-decide
 bench-decide: go ## measure the judge and its rivals on simulated rollouts, into bench/results/decide.json
-	@CGO_ENABLED=0 go run ./bench/decide -commit "$$(git rev-parse --short HEAD)" -o bench/results/decide.json $(ARGS)
+	@CGO_ENABLED=0 go run ./bench/decide -commit "$$(git rev-parse --short HEAD)" $(or $(ARGS),-o bench/results/decide.json)
 
 .PHONY: tidy
 tidy: go ## tidy the go.mod of every module
