@@ -122,8 +122,7 @@ func (l *Loop) judge(ctx context.Context, k Key, w *work, now, start time.Time) 
 		return next
 	}
 	spec := w.bake.Spec
-	q := question{key: k, candidate: podPrefix(&spec.To), baseline: podPrefix(spec.From), historyOf: podPrefix(spec.From),
-		fromZero: true, born: spec.StartedAt.Time, past: historySpan(spec), days: daySpans(spec, w.frozen.Window), policy: w.frozen}
+	q := questionOf(k, spec, w.frozen)
 	to, from := rev(spec.To), ""
 	if spec.From != nil {
 		from = rev(*spec.From)

@@ -112,3 +112,6 @@ func quote(s string) string {
 	}
 	return strconv.Quote(s)
 }
+
+// ParseDuration reads a duration as a configuration does.
+func ParseDuration(s string) (time.Duration, error) { return parseDuration(s) }

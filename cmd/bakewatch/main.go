@@ -40,7 +40,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		Args:          cobra.NoArgs,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	root.AddCommand(newRun(), newCheckConfig(), newJudge())
+	root.AddCommand(newRun(), newCheckConfig(), newJudge(), newBacktest())
 	root.SetArgs(args)
 	root.SetIn(stdin)
 	root.SetOut(stdout)
