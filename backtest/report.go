@@ -115,6 +115,9 @@ func count(x float64) string {
 
 // Summary is the line below the table.
 func (r Report) Summary() string {
+	if len(r.Rows) == 0 {
+		return "No rollout was found in this time."
+	}
 	var back, backNow, passed, other, failed, delay float64
 	for _, row := range r.Rows {
 		switch row.Outcome {

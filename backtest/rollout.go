@@ -43,7 +43,7 @@ func order(rollouts []Rollout) {
 			if p := &rollouts[before]; p.Ended.IsZero() && p.Started.Before(r.Started) {
 				p.Ended = r.Started
 			}
-			if rollouts[i].Since.IsZero() {
+			if rollouts[i].Since.IsZero() && rollouts[before].Started.Before(r.Started) {
 				rollouts[i].Since = rollouts[before].Started
 			}
 		}

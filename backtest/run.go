@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"regexp"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -141,7 +143,14 @@ func one(ctx context.Context, o Options, archive *prometheus.Archive, rollouts [
 	if err != nil {
 		return row, fmt.Errorf("bake the rollout of %s/%s at %s again: %w", r.Namespace, r.Name, r.Started.Format(time.RFC3339), err)
 	}
-	row.end(endings[0])
+	short := "over before its window was"
+	if r.Ended.IsZero() || r.Ended.After(o.Now) {
+		short = "not over yet"
+	}
+	row.end(endings[0], short)
+	if r.ByPattern {
+		row.unname(strings.NewReplacer("pods "+again.To.Name+"-*", "pods that match "+shown(r.Candidate), "pods "+again.From.Name+"-*", "other pods of "+r.Name))
+	}
 	if !row.NowRecorded {
 		row.Now = string(endings[1].Outcome)
 	}
@@ -149,11 +158,11 @@ func one(ctx context.Context, o Options, archive *prometheus.Archive, rollouts [
 	return row, nil
 }
 
-// end takes over how it ended.
-func (row *Row) end(e bake.Ending) {
+// end takes over how it ended; short is why, where that was before the end of the window.
+func (row *Row) end(e bake.Ending, short string) {
 	row.Outcome = string(e.Outcome)
 	if e.CutShort {
-		row.Notes = append(row.Notes, "over before its window was")
+		row.Notes = append(row.Notes, short)
 	}
 	if e.Ticks == 0 {
 		row.Why = "there is nothing to read yet"
@@ -173,6 +182,24 @@ func (row *Row) end(e bake.Ending) {
 		}
 		row.Signals[i].Reasons = append(row.Signals[i].Reasons, reason)
 	}
+}
+
+// unname takes names out of sentences that only the reading knows.
+func (row *Row) unname(names *strings.Replacer) {
+	row.Why = names.Replace(row.Why)
+	for _, s := range row.Signals {
+		for i := range s.Reasons {
+			s.Reasons[i].Sentence = names.Replace(s.Reasons[i].Sentence)
+		}
+	}
+}
+
+// shown is a pattern as it was written.
+func shown(re *regexp.Regexp) string {
+	if re == nil {
+		return "nothing"
+	}
+	return strings.TrimSuffix(strings.TrimPrefix(re.String(), "^(?:"), ")$")
 }
 
 // rerun is a rollout as bake takes it; rename gives its pods the names it expects where a pattern tells them apart.

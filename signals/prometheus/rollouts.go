@@ -75,12 +75,12 @@ func (s *Source) ReplicaSets(ctx context.Context, since, until time.Time) (made 
 	return made, known, nil
 }
 
-// serving is the ReplicaSet that had most pods when one of the same Deployment was made.
+// serving is the ReplicaSet that had most pods just before one of the same Deployment was made.
 func (s *Source) serving(ctx context.Context, rs ReplicaSet) (string, error) {
 	of := fmt.Sprintf("{namespace=%s, owner_kind=\"Deployment\", owner_name=%s}", strconv.Quote(rs.Namespace), strconv.Quote(rs.Deployment))
 	query := `topk(1, max by (replicaset) (kube_replicaset_spec_replicas{namespace=` + strconv.Quote(rs.Namespace) + `, replicaset!=` + strconv.Quote(rs.Name) + `}` +
 		` and on (namespace, replicaset) kube_replicaset_owner` + of + `) > 0)`
-	value, failure := s.query(ctx, query, rs.Created)
+	value, failure := s.query(ctx, query, rs.Created.Add(-time.Second))
 	if failure != nil {
 		return "", fmt.Errorf("prometheus: look for what ran before %s/%s: %w", rs.Namespace, rs.Name, failure)
 	}
