@@ -185,7 +185,7 @@ func parseSide(raw json.RawMessage, path string, into *signals.Side, blocks *[]s
 		errs.orElse(sum.Errors)
 	}
 	s.Requests, s.Errors = requests.value, errs.value
-	if s.Missing == signals.Present && !(requests.known && errs.known) {
+	if s.Missing == signals.Present && (!requests.known || !errs.known) {
 		s = signals.Side{Missing: signals.NoSeries, Detail: s.Detail}
 		if requests.given || errs.given {
 			s.Missing = signals.NotNumber

@@ -82,7 +82,7 @@ func TestReadRefuses(t *testing.T) {
 		{`{"t": 11, "signals": {"a": {"candidate": {"missing": "lost"}}}}`, `line 2: signals.a.candidate.missing: must be one of [no-series late not-number unavailable], not "lost"`},
 		{`{"t": 11, "signals": {"a": {"candidate": {"blocks": []}}}}`, `line 2: signals.a.candidate.blocks: unknown key (known: detail, errors, missing, pods, requests)`},
 		{`{"t": 11, "signals": {"a": {"history": {"blocks": [{"requests": true}]}}}}`, `line 2: signals.a.history.blocks[0].requests: must be a number, not true`},
-		{`{"t": 11, "signals": {"a": {"neighbours": [{"nmae": "x"}]}}}`, `line 2: signals.a.neighbours[0].nmae: unknown key (known: after, before, name)`},
+		{`{"t": 11, "signals": {"a": {"neighbours": [{"weight": "x"}]}}}`, `line 2: signals.a.neighbours[0].weight: unknown key (known: after, before, name)`},
 		{strings.Repeat(" ", MaxLine) + `{}`, `line 2: is longer than 10 MiB`},
 	}
 	for _, c := range cases {
