@@ -88,7 +88,7 @@ func ReadFile(name string, data []byte) ([]Rollout, error) {
 			}
 		}
 		r := Rollout{Kind: cmp.Or(e.Kind, "Deployment"), Namespace: e.Namespace, Name: e.Name, Started: e.Started.time(), Ended: e.Ended.time(),
-			CalledTo: "the new version", CalledFrom: "the old version", ByPattern: true,
+			CalledTo: "the new version", CalledFrom: "the old version", ByPattern: true, EndGiven: e.Ended != "",
 			Candidate: pattern(at+".candidate.pods", e.Candidate.Pods), Baseline: pattern(at+".baseline.pods", e.Baseline.Pods)}
 		if !r.Ended.IsZero() && !r.Ended.After(r.Started) {
 			wrong(at+".ended", "must be after started")

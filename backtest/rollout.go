@@ -15,6 +15,7 @@ type Rollout struct {
 	Labels, Annotations   map[string]string // of the workload now, where they are known
 	Started               time.Time
 	Ended                 time.Time // when it was over, such as by the next one; zero: at the end of its window
+	EndGiven              bool      // somebody says that it was over then, and that it passed if it was well
 	FirstReady, Completed time.Time // zero: not known
 
 	// To and From are the ReplicaSets, and what sentences call them. From is empty when there was none before.

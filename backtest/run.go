@@ -207,7 +207,7 @@ func rerun(r Rollout) (again bake.Rerun, rename func(pod string) string) {
 	again = bake.Rerun{
 		Key: bake.Key{Kind: r.Kind, Namespace: r.Namespace, Name: r.Name}, To: v1alpha1.Revision{Hash: "to", Name: r.To}, From: v1alpha1.Revision{Hash: "from", Name: r.From},
 		First: r.From == "" && !r.ByPattern, CalledTo: r.CalledTo, CalledFrom: r.CalledFrom,
-		StartedAt: r.Started, FirstReadyAt: r.FirstReady, CompletedAt: r.Completed, EndedAt: r.Ended, BaselineSince: r.Since, BaselineUntil: r.Until,
+		StartedAt: r.Started, FirstReadyAt: r.FirstReady, CompletedAt: r.Completed, EndedAt: r.Ended, Enough: r.EndGiven, BaselineSince: r.Since, BaselineUntil: r.Until,
 	}
 	if !r.ByPattern {
 		return again, nil

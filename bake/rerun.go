@@ -25,6 +25,7 @@ type Rerun struct {
 	FirstReadyAt  time.Time // zero: the first tick in which the source has heard of To
 	CompletedAt   time.Time // zero: as soon as a pod is ready
 	EndedAt       time.Time // when it was over, whatever policy says; zero: at the end of the window
+	Enough        bool      // what is healthy by EndedAt passed; else nobody can tell
 	BaselineSince time.Time // when From began to serve alone; zero: not known
 	BaselineUntil time.Time // zero: StartedAt
 	// Deployed are the workloads of the namespace that are no neighbours because they deployed, too, as was known then.
@@ -75,7 +76,7 @@ func (r Rerun) Play(ctx context.Context, src Source, now time.Time, policies ...
 			switch {
 			case one.ending.Outcome != "":
 			case over:
-				one.cut()
+				one.cut(false)
 			default:
 				one.tick(r, v, q, edge)
 			}
@@ -212,15 +213,16 @@ func (one *run) tick(r Rerun, v *evidence, q question, edge time.Time) {
 	case step.Do == End:
 		e.Outcome, e.Reasons = step.Outcome, step.Reasons
 	case !r.EndedAt.IsZero() && !edge.Add(one.policy.Interval).Before(r.EndedAt):
-		one.cut()
+		one.cut(r.Enough)
 	}
 }
 
-// cut ends a run before its window is over, by its newest verdict.
-func (one *run) cut() {
+// cut ends a run before its window is over. Live, somebody else ended it then: what it would have come to, nobody knows,
+// unless that much was enough.
+func (one *run) cut(enough bool) {
 	one.ending.CutShort = true
 	one.ending.Outcome = v1alpha1.OutcomeInconclusive
-	if one.ending.Verdict.Result == decide.Healthy {
+	if enough && one.ending.Verdict.Result == decide.Healthy {
 		one.ending.Outcome = v1alpha1.OutcomePassed
 	}
 }

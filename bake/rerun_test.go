@@ -81,10 +81,19 @@ func TestARerunThatIsCutShort(t *testing.T) {
 		r := again(w.bake(t, 2))
 		r.FirstReadyAt, r.CompletedAt = time.Time{}, time.Time{}
 		r.EndedAt = r.StartedAt.Add(time.Minute)
-		for _, now := range []time.Time{time.Now(), r.StartedAt.Add(50 * time.Second)} {
-			endings, err := r.Play(t.Context(), p, now, resolved)
-			if err != nil || !endings[0].CutShort || endings[0].Outcome != v1alpha1.OutcomePassed || endings[0].At.After(r.EndedAt) || endings[0].At.After(now) {
-				t.Errorf("%+v, %v", endings, err)
+		for _, c := range []struct {
+			now    time.Time
+			enough bool
+			want   v1alpha1.Outcome
+		}{
+			{time.Now(), true, v1alpha1.OutcomePassed},
+			{time.Now(), false, v1alpha1.OutcomeInconclusive},
+			{r.StartedAt.Add(50 * time.Second), true, v1alpha1.OutcomeInconclusive}, // it goes on
+		} {
+			r.Enough = c.enough
+			endings, err := r.Play(t.Context(), p, c.now, resolved)
+			if err != nil || !endings[0].CutShort || endings[0].Outcome != c.want || endings[0].At.After(r.EndedAt) || endings[0].At.After(c.now) {
+				t.Errorf("want %s: %+v, %v", c.want, endings, err)
 			}
 		}
 		other := resolved

@@ -74,7 +74,7 @@ func (q *archived) Query(ctx context.Context, query string, at time.Time, opts .
 	if !ok {
 		return q.API.Query(ctx, query, at, opts...)
 	}
-	series, err := q.archive.between(ctx, text, at.Add(-reach).UnixMilli(), at.UnixMilli())
+	series, err := q.archive.between(text, at.Add(-reach).UnixMilli(), at.UnixMilli())
 	var odd *partial
 	switch {
 	case errors.As(err, &odd):
@@ -105,12 +105,12 @@ func splitRange(query string) (text string, reach time.Duration, ok bool) {
 }
 
 // between are the samples in (from, to], as series of their own: they may be changed.
-func (a *Archive) between(ctx context.Context, text string, from, to int64) (model.Matrix, error) {
+func (a *Archive) between(text string, from, to int64) (model.Matrix, error) {
 	length := chunkLength.Milliseconds()
 	found := map[model.Fingerprint]*model.SampleStream{}
 	out := model.Matrix{}
 	for end := (from/length + 1) * length; end-length < to; end += length {
-		c, err := a.chunk(ctx, chunkKey{text, end})
+		c, err := a.chunk(chunkKey{text, end})
 		if err != nil {
 			return nil, err
 		}
@@ -153,8 +153,9 @@ type partial struct{ warnings v1.Warnings }
 
 func (p *partial) Error() string { return "partial answer" }
 
-// chunk is one piece of the past, fetched or remembered.
-func (a *Archive) chunk(ctx context.Context, k chunkKey) (*chunk, error) {
+// chunk is one piece of the past, fetched or remembered. The request belongs to all who wait for it, so that only time and
+// the end of the source end it.
+func (a *Archive) chunk(k chunkKey) (*chunk, error) {
 	if c := a.get(k); c != nil {
 		return c, nil
 	}
@@ -162,6 +163,8 @@ func (a *Archive) chunk(ctx context.Context, k chunkKey) (*chunk, error) {
 		if c := a.get(k); c != nil {
 			return c, nil
 		}
+		ctx, cancel := context.WithTimeout(a.source.ctx, a.source.timeout)
+		defer cancel()
 		query := k.text + "\n[" + strconv.FormatInt(int64(chunkLength/time.Second), 10) + "s]"
 		value, warnings, _, err := a.source.api.Query(ctx, query, time.UnixMilli(k.end))
 		switch {
