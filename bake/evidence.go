@@ -194,7 +194,7 @@ func (v *evidence) input(to, from string, p policy.Resolved, deployed map[string
 		if t := v.signals[signal]; t != nil {
 			e.Ticks, e.Days = t.ticks, t.days.sides
 			if t.history != nil {
-				e.History, e.Blocks = t.history.total, t.history.blocks
+				e.History, e.Blocks, e.Learnt = t.history.total, t.history.blocks, t.history.learnt()
 			}
 			if t.others != nil {
 				e.Neighbours = t.others.list(deployed)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/bakewatch/bakewatch/api/v1alpha1"
+	"github.com/bakewatch/bakewatch/decide"
 	"github.com/bakewatch/bakewatch/policy"
 	"github.com/bakewatch/bakewatch/signals"
 )
@@ -66,6 +67,17 @@ type history struct {
 	total  signals.Side              // over all blocks
 	blocks []signals.Side            // oldest first; empty when the source did not answer
 	others map[string]signals.Counts // of the other workloads in the same answers, over all blocks
+
+	dispersion *decide.Dispersion // learnt from the blocks when it is first asked for
+}
+
+// learnt is how much the baseline varied.
+func (h *history) learnt() *decide.Dispersion {
+	if h.dispersion == nil {
+		d := decide.Learn(h.blocks)
+		h.dispersion = &d
+	}
+	return h.dispersion
 }
 
 // without is a past of which nothing is known.

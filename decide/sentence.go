@@ -75,6 +75,35 @@ func podCount(rs []signals.Reading) string {
 	return ""
 }
 
+// control says what a stretch was compared with.
+func (s *stretch) control(names sides) string {
+	old := "pods of " + names.fromOr("the version before") + " beside it"
+	switch {
+	case s.after.Requests == 0:
+		return old
+	case s.beside == 0:
+		return "the past"
+	}
+	return old + ", and the past"
+}
+
+// clause says how the neighbours moved.
+func (l lift) clause() string {
+	if l.count == 1 {
+		return "a neighbour that did not deploy got " + times(l.ratio) + " worse, too"
+	}
+	return strconv.Itoa(l.count) + " neighbours that did not deploy got " + times(l.ratio) + " worse, too"
+}
+
+// oneIn is a chance as people say it: 1 in 1,240. What is rarer than one in a billion is said so.
+func oneIn(odds float64) string {
+	const most = 1e9
+	if odds > most {
+		return "under 1 in " + number(most)
+	}
+	return "1 in " + number(odds)
+}
+
 // percent prints a share with the digits that matter: 8.1%, 0.3%, 0.04%, 100%.
 func percent(share float64) string {
 	p := share * 100

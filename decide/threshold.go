@@ -9,7 +9,9 @@ import (
 // Codes of the reasons the threshold layer and its limits of sight give.
 const (
 	CodeThreshold      = "threshold"        // over the threshold for enough ticks in a row
-	CodeSuspicion      = "suspicion"        // over the threshold, but not for enough ticks yet, or with nothing to compare with
+	CodeEvidence       = "evidence"         // why threshold and evidence together make Regressed
+	CodeSuspicion      = "suspicion"        // over the threshold, but not surely enough yet, or with nothing to compare with
+	CodeShared         = "shared"           // neighbours that did not deploy got worse with it
 	CodeWithin         = "within-threshold" // judged, and within the threshold
 	CodeTooFewRequests = "too-few-requests" // the candidate served fewer requests than may be judged
 	CodeNoBaseline     = "no-baseline"      // under the ceiling, but nothing to compare the candidate with
@@ -17,30 +19,6 @@ const (
 	CodeNoSeries       = "no-series"        // the source has nothing on either side
 	CodeBlind          = "blind"            // the source could not be read
 )
-
-// Evidence is all that was read of one signal for one bake.
-type Evidence struct {
-	Signal    string
-	Threshold Threshold
-	// History is the baseline's side before the rollout, over one window.
-	History signals.Side
-	// Blocks are the same past, cut into spans as long as a tick, oldest first, each with its pods where the source tells
-	// them apart: how much the service varies when nothing is deployed. Empty when only the total is known.
-	Blocks []signals.Side
-	// Days are the workload's counts in the hours of the bake on earlier days, one Side a day, whichever revision served.
-	Days []signals.Side
-	// Neighbours are workloads of the same source that did not deploy, before the rollout and since.
-	Neighbours []Neighbour
-	// Ticks are the Readings since the first new pod was ready, oldest first, one a tick.
-	Ticks []signals.Reading
-}
-
-// Neighbour is a workload that was not deployed while this one baked.
-type Neighbour struct {
-	Name   string         `json:"name"`
-	Before signals.Counts `json:"before"` // over the span of History
-	After  signals.Counts `json:"after"`  // over the span of the Ticks
-}
 
 // zThin is the one-sided 95% point of the normal distribution, for the benefit of the doubt given to a thin baseline.
 const zThin = 1.6448536269514722
@@ -147,6 +125,12 @@ func (e Evidence) threshold(names sides) (Result, Reason) {
 		return Undecided, e.reason(CodeSuspicion, l, names.compare(e, l)+"; over the threshold for "+ticks(run)+", "+ticks(e.Threshold.Ticks)+" needed")
 	}
 
+	return e.standing(names)
+}
+
+// standing says how a signal stands that is not over its threshold: whether it was seen well enough to be called healthy.
+func (e Evidence) standing(names sides) (Result, Reason) {
+	compared := names.from != ""
 	total := e.total()
 	all := look{candidate: total.candidate, baseline: total.baseline}
 	switch {

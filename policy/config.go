@@ -196,8 +196,8 @@ func defaultRule(name string) SignalRule {
 	r := SignalRule{Threshold: Threshold{
 		Max:         new(Share(0.05)),
 		Increase:    new(Ratio(2)),
-		Floor:       new(Share(0.005)),
-		MinRequests: new(50),
+		Floor:       new(Share(0.002)),
+		MinRequests: new(5),
 		Ticks:       new(2),
 	}}
 	if name == DefaultSignal {

@@ -143,6 +143,9 @@ func TestDesign(t *testing.T) {
 	want.Sources.Prometheus.URL = "http://prometheus-server.monitoring"
 	want.Announce.Grafana = &Grafana{HTTP: HTTP{URL: "http://grafana", Timeout: 10 * time.Second}, TokenFile: "/secrets/grafana"}
 	want.Announce.Alertmanager = &Alertmanager{HTTP: HTTP{URL: "http://alertmanager:9093", Timeout: 10 * time.Second}}
+	rule := want.Signals[DefaultSignal] // the design had no evidence layer yet, and asked for more traffic and a larger increase
+	rule.Threshold.Floor, rule.Threshold.MinRequests = new(Share(0.005)), new(50)
+	want.Signals[DefaultSignal] = rule
 	want.Workloads = []Override{{
 		Match:   Match{Namespace: "pay-*"},
 		Bake:    Bake{Window: new(30 * time.Minute)},

@@ -34,7 +34,7 @@ func TestForDefaults(t *testing.T) {
 			Errors:    `http_requests_total{namespace="$namespace",code=~"5.."}`,
 			Requests:  `http_requests_total{namespace="$namespace"}`,
 			ByPod:     true,
-			Threshold: decide.Threshold{Max: 0.05, Increase: 2, Floor: 0.005, MinRequests: 50, Ticks: 2},
+			Threshold: decide.Threshold{Max: 0.05, Increase: 2, Floor: 0.002, MinRequests: 5, Ticks: 2},
 		}},
 	}
 	if diff := cmp.Diff(want, got); diff != "" || len(problems) > 0 {

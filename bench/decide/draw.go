@@ -35,6 +35,7 @@ type draw struct {
 	days    []signals.Side
 	// around are workloads that did not deploy, as known at the end of each tick; nil: of none anything is known.
 	around [][]decide.Neighbour
+	lead   float64   // share of the first tick before the first new pod was ready
 	onset  float64   // when the fault began, in fact
 	failed []float64 // failed requests of the candidate from the onset until the end of each tick
 }
@@ -92,8 +93,8 @@ func simulate(s scenario, seed uint64, run int) *draw {
 	m.setPods(float64(n) * tick)
 	m.setCuts()
 
-	d := &draw{onset: m.onset}
-	if m.how.control != "concurrent" {
+	d := &draw{onset: m.onset, lead: m.start / tick}
+	{
 		d.blocks = make([]signals.Side, before)
 		for i := range d.blocks {
 			d.blocks[i] = m.side(i-before, false)
@@ -112,8 +113,6 @@ func simulate(s scenario, seed uint64, run int) *draw {
 		for i := range m.pods {
 			m.pods[i].carried = signals.Counts{}
 		}
-	} else {
-		d.history = signals.Side{Missing: signals.NoSeries, Detail: "no history"}
 	}
 
 	d.ticks = make([]signals.Reading, n)

@@ -143,7 +143,7 @@ func TestRemark(t *testing.T) {
 	}{
 		{"plain", named("1of4", func(s *scenario) { s.ratio = 4 }), ""},
 		{"small", named("1of4", func(s *scenario) { s.base, s.ratio = 0.001, 4 }), "; the increase is below the policy's floor"},
-		{"slow", named("1of4", func(s *scenario) { s.rate, s.ratio = 1, 10 }), "; the policy waits for 100 requests, 400s"},
+		{"slow", named("1of4", func(s *scenario) { s.rate, s.ratio = 1, 10 }), "; the policy waits for 50 requests in 2 ticks, 215s"},
 	}
 	for _, c := range cases {
 		if got := j.remark(c.scenario, 100); got != c.want {

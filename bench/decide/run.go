@@ -26,8 +26,10 @@ func defaultJudge() judge {
 // decide says in which tick the judge rolls back, looking at each in turn as it would have come, and why.
 func (j judge) decide(d *draw) (in int, why decide.Reason) {
 	input := decide.Input{To: "rev 2", From: "rev 1", FalseAlarm: j.falseAlarm, Margin: j.margin, Signals: []decide.Evidence{{
-		Signal: j.signal.Name, Threshold: j.signal.Threshold, History: d.history, Blocks: d.blocks, Days: d.days,
+		Signal: j.signal.Name, Threshold: j.signal.Threshold, History: d.history, Blocks: d.blocks, Days: d.days, Lead: d.lead,
 	}}}
+	learnt := decide.Learn(d.blocks) // once a bake, as the daemon does
+	input.Signals[0].Learnt = &learnt
 	for i := range d.ticks {
 		input.Signals[0].Ticks = d.ticks[:i+1]
 		if d.around != nil {
