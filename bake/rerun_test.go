@@ -33,7 +33,7 @@ func TestARerunEndsAsTheBakeDid(t *testing.T) {
 		rate float64
 		rps  float64
 		want v1alpha1.Outcome
-	}{{"healthy", 0, 20, v1alpha1.OutcomePassed}, {"bad", 0.3, 20, v1alpha1.OutcomeRolledBack}, {"quiet", 0, 0.1, v1alpha1.OutcomeInconclusive}} {
+	}{{"healthy", 0, 20, v1alpha1.OutcomePassed}, {"bad", 0.3, 20, v1alpha1.OutcomeRolledBack}, {"quiet", 0, 0.02, v1alpha1.OutcomeInconclusive}} {
 		t.Run(c.name, func(t *testing.T) {
 			inWorld(t, func(t *testing.T, w *world) {
 				w.rates["B"], w.rps = c.rate, c.rps
