@@ -46,7 +46,7 @@ type Row struct {
 	Outcome   string     `json:"outcome"`   // Passed, RolledBack, Inconclusive, Held; NotWatched when there would have been no bake
 	DecidedAt *time.Time `json:"decidedAt"` // nil when there was nothing to decide
 	Seconds   float64    `json:"seconds"`   // from the start of the rollout until then
-	Evidence  float64    `json:"evidence"`  // natural logarithm of the largest e-value at the end
+	Evidence  float64    `json:"evidence"`  // natural logarithm of the largest e-value at the end; 0 where nothing was weighed
 	Signals   []Signal   `json:"signals"`
 	Why       string     `json:"why"`
 
@@ -174,7 +174,9 @@ func (row *Row) end(e bake.Ending, short string) {
 		row.Why = e.Reasons[0].Sentence
 	}
 	for _, reason := range e.Verdict.Reasons {
-		row.Evidence = math.Max(row.Evidence, reason.Numbers.LogE)
+		if x := reason.Numbers.LogE; x != 0 && (row.Evidence == 0 || x > row.Evidence) { // 0: nothing was weighed
+			row.Evidence = x
+		}
 		i := slices.IndexFunc(row.Signals, func(s Signal) bool { return s.Name == reason.Signal })
 		if i < 0 {
 			i = len(row.Signals)
