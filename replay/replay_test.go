@@ -186,6 +186,7 @@ func TestEncodeIsReadBack(t *testing.T) {
 		got.To, got.From = tape.Names()
 		for _, e := range in.Signals {
 			read, _ := tape.Evidence(e.Signal)
+			read.Learnt = nil
 			got.Signals = append(got.Signals, read)
 		}
 		if diff := cmp.Diff(in, got); diff != "" || tape.Namespace != "shop" || tape.Kind != "Deployment" || tape.Name != "web" {

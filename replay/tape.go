@@ -74,7 +74,8 @@ func (t *Tape) add(signal string, s Signal) {
 	}
 	e.Ticks = append(e.Ticks, signals.Reading{Window: t.windows[len(t.windows)-1], Candidate: s.Candidate, Baseline: s.Baseline})
 	if h := s.History; h != nil {
-		e.History, e.Blocks = h.Side, h.Blocks
+		learnt := decide.Learn(h.Blocks) // once, not at every line
+		e.History, e.Blocks, e.Learnt = h.Side, h.Blocks, &learnt
 	}
 	if s.Days != nil {
 		e.Days = s.Days
