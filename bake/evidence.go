@@ -15,6 +15,7 @@ import (
 // same edges, and give the same counts.
 type evidence struct {
 	anchor   time.Time // first edge; ticks are counted from here
+	lead     float64   // share of the first tick that was over when the first new pod was ready
 	interval time.Duration
 	signals  map[string]*track
 	judgedTo time.Time // newest edge that was read
@@ -32,7 +33,8 @@ type track struct {
 // newEvidence starts reading at the first edge of the interval's grid at or before start. All bakes share one grid, so
 // that those with the same query ask for the same instant and share one request.
 func newEvidence(start time.Time, interval time.Duration) *evidence {
-	return &evidence{anchor: start.Truncate(interval), interval: interval, signals: map[string]*track{}}
+	anchor := start.Truncate(interval)
+	return &evidence{anchor: anchor, lead: float64(start.Sub(anchor)) / float64(interval), interval: interval, signals: map[string]*track{}}
 }
 
 // settle is how long after a tick's end it is read, so that a scrape that was under way has arrived.
@@ -192,7 +194,7 @@ func (q question) of(s policy.Signal) signals.Question {
 func (v *evidence) input(to, from string, p policy.Resolved, deployed map[string]bool) decide.Input {
 	return p.Input(to, from, func(signal string) (e decide.Evidence, ok bool) {
 		if t := v.signals[signal]; t != nil {
-			e.Ticks, e.Days = t.ticks, t.days.sides
+			e.Ticks, e.Days, e.Lead = t.ticks, t.days.sides, v.lead
 			if t.history != nil {
 				e.History, e.Blocks, e.Learnt = t.history.total, t.history.blocks, t.history.learnt()
 			}

@@ -27,16 +27,27 @@ type weighed struct {
 }
 
 func (e Evidence) trial(r *ratios) *trial {
-	if e.Learnt == nil {
-		d := Learn(e.Blocks)
-		e.Learnt = &d
-	}
-	t := &trial{e: e, r: r, d: *e.Learnt, past: e.past(), lift: newLift(e.Neighbours)}
+	t := &trial{e: e, r: r, d: e.dispersion(), past: e.past(), lift: newLift(e.Neighbours)}
 	t.spans = e.spans(t.past)
 	for t.first < len(t.spans) && t.spans[t.first].candidate.Requests == 0 {
 		t.first++
 	}
 	return t
+}
+
+// dispersion is what the past has taught, or else what old pods beside the candidate teach while they serve.
+func (e Evidence) dispersion() Dispersion {
+	switch {
+	case len(e.Blocks) == 0:
+		old := make([]signals.Side, len(e.Ticks))
+		for i, r := range e.Ticks {
+			old[i] = r.Baseline
+		}
+		return Learn(old)
+	case e.Learnt == nil:
+		return Learn(e.Blocks)
+	}
+	return *e.Learnt
 }
 
 // weigh weighs all ticks. It reports false where none can be compared with anything.

@@ -30,6 +30,7 @@ type Signal struct {
 	Baseline  signals.Side `json:"baseline"`
 
 	History    *History       `json:"history,omitempty"`
+	Lead       float64        `json:"lead,omitempty"` // share of the first tick that was over before the candidate served
 	Days       []signals.Side `json:"days,omitempty"`
 	Neighbours []Neighbour    `json:"neighbours,omitempty"`
 }

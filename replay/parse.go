@@ -126,6 +126,7 @@ func parseSignals(raw json.RawMessage, path string) (map[string]Signal, error) {
 				s.History = &History{}
 				return parseSide(v, at, &s.History.Side, &s.History.Blocks)
 			},
+			"lead":       func(v json.RawMessage, at string) (err error) { s.Lead, err = share(v, at); return err },
 			"days":       func(v json.RawMessage, at string) (err error) { s.Days, err = parseSides(v, at); return err },
 			"neighbours": func(v json.RawMessage, at string) (err error) { s.Neighbours, err = parseNeighbours(v, at); return err },
 		})
@@ -289,6 +290,15 @@ func number(raw json.RawMessage, path string) (float64, error) {
 		return 0, misfit(path, "must be a number, not %s", shown(raw))
 	}
 	return v, nil
+}
+
+// share reads a number from 0 to 1.
+func share(raw json.RawMessage, path string) (float64, error) {
+	v, err := number(raw, path)
+	if err == nil && !(v >= 0 && v <= 1) {
+		err = misfit(path, "must be from 0 to 1, not %s", shown(raw))
+	}
+	return v, err
 }
 
 func epoch(raw json.RawMessage, path string) (float64, error) {

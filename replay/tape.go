@@ -77,6 +77,9 @@ func (t *Tape) add(signal string, s Signal) {
 		learnt := decide.Learn(h.Blocks) // once, not at every line
 		e.History, e.Blocks, e.Learnt = h.Side, h.Blocks, &learnt
 	}
+	if s.Lead != 0 {
+		e.Lead = s.Lead
+	}
 	if s.Days != nil {
 		e.Days = s.Days
 	}

@@ -47,6 +47,7 @@ func Encode(head Line, in decide.Input) ([]byte, error) {
 
 // past adds what is known of the time before.
 func (s *Signal) past(e decide.Evidence) {
+	s.Lead = e.Lead
 	s.History = &History{Side: finite(e.History)}
 	for _, b := range e.Blocks {
 		s.History.Blocks = append(s.History.Blocks, finite(b))
