@@ -76,7 +76,7 @@ func TestReadRefuses(t *testing.T) {
 		{`{"t": 11, "t": 12, "signals": {}}`, `line 2: t: is there twice; remove one`},
 		{`{"t": 11, "sginals": {}}`, `line 2: sginals: unknown key (known: from, kind, name, namespace, signals, t, to)`},
 		{`{"t": 11, "to": null, "signals": {}}`, `line 2: to: must be text, not null`},
-		{`{"t": 11, "signals": {"a": {"canidate": {}}}}`, `line 2: signals.a.canidate: unknown key (known: baseline, candidate, days, history, neighbours)`},
+		{`{"t": 11, "signals": {"a": {"canidate": {}}}}`, `line 2: signals.a.canidate: unknown key (known: baseline, candidate, days, history, lead, neighbours)`},
 		{`{"t": 11, "signals": {"a b": {"candidate": {"requests": -1, "errors": 0}}}}`, `line 2: signals."a b".candidate.requests: must be 0 or more, not -1`},
 		{`{"t": 11, "signals": {"a": {"candidate": {"pods": {"x": {"requests": 1, "errors": -2}}}}}}`, `line 2: signals.a.candidate.pods.x.errors: must be 0 or more, not -2`},
 		{`{"t": 11, "signals": {"a": {"candidate": {"missing": "lost"}}}}`, `line 2: signals.a.candidate.missing: must be one of [no-series late not-number unavailable], not "lost"`},
