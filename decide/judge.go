@@ -17,6 +17,7 @@ type Input struct {
 	Margin    float64
 	PassEarly bool       // whether Healthy may be said to be certain before the window is over: Verdict.Early
 	Signals   []Evidence // in a fixed order; reasons keep it
+	Values    []Values   // likewise; their reasons come after those of Signals
 }
 
 // Evidence is all that was read of one signal for one bake.
@@ -52,14 +53,20 @@ type Neighbour struct {
 // signal that was judged and found within its threshold, and none that could have spoken and did not; a signal that has
 // no series on either side does not belong to this workload and does not count. All else is Undecided.
 func Judge(in Input) Verdict {
-	if len(in.Signals) == 0 {
+	if len(in.Signals)+len(in.Values) == 0 {
 		return Verdict{Result: Undecided, Reasons: []Reason{{Code: CodeNoSeries, Sentence: "no signal is measured for this workload"}}}
 	}
 	b := newBench(in)
 	early := in.PassEarly
 	var regressed, evidence, undecided, absent, healthy []Reason
+	findings := make([]finding, 0, len(in.Signals)+len(in.Values))
 	for _, e := range in.Signals {
-		f := b.judge(e)
+		findings = append(findings, b.judge(e))
+	}
+	for _, v := range in.Values {
+		findings = append(findings, b.judgeValues(v))
+	}
+	for _, f := range findings {
 		switch {
 		case f.result == Regressed:
 			regressed = append(regressed, f.reason)
@@ -107,8 +114,8 @@ func newBench(in Input) *bench {
 		margin = DefaultMargin
 	}
 	b.ratios = newRatios(margin)
-	b.odds = float64(len(in.Signals)) / in.FalseAlarm // split evenly: the chances of all signals add up to falseAlarm at most
-	b.pass = -math.Log(in.FalseAlarm)                 // all must pass, so that nothing is to be split
+	b.odds = float64(len(in.Signals)+len(in.Values)) / in.FalseAlarm // split evenly: the chances of all signals add up to falseAlarm at most
+	b.pass = -math.Log(in.FalseAlarm)                                // all must pass, so that nothing is to be split
 	return b
 }
 
