@@ -101,7 +101,7 @@ func lasting(blocks []signals.Counts, rate float64, n int) (shown, likely float6
 // podwise learns how pods differ from each other: from tick to tick, and lastingly.
 func (d *Dispersion) podwise(blocks []signals.Side) {
 	totals := map[string]signals.Counts{}
-	var over, squares float64
+	var tick moments
 	for _, b := range blocks {
 		if !b.Spoke() || b.Requests == 0 {
 			continue
@@ -112,43 +112,58 @@ func (d *Dispersion) podwise(blocks []signals.Side) {
 		if len(b.Pods) < 2 || b.Errors == 0 {
 			continue
 		}
-		rate := b.Errors / b.Requests
 		for _, pod := range slices.Sorted(maps.Keys(b.Pods)) {
-			c := b.Pods[pod]
-			mu := rate * c.Requests
-			rest := 1 - c.Requests/b.Requests
-			over += (c.Errors-mu)*(c.Errors-mu) - mu*rest
-			squares += mu * mu * rest
+			tick.add(b.Pods[pod], b.Counts)
 		}
 	}
-	d.Shown.Past, d.Likely.Past = len(totals), len(totals)
-	if len(totals) < 2 {
+	n := len(totals)
+	d.Shown.Past, d.Likely.Past = n, n
+	if n < 2 {
 		return
 	}
-	if squares > 0 {
-		d.Shown.Single = math.Max(over/squares, 0)
-		d.Likely.Single = d.Shown.Single
-	}
-	names := slices.Sorted(maps.Keys(totals))
+	d.Shown.Single = tick.shown()
+	d.Likely.Single = tick.estimate()
 	var all signals.Counts
-	for _, pod := range names {
-		all = all.Add(totals[pod])
+	for _, c := range totals {
+		all = all.Add(c)
 	}
-	rate := all.Errors / all.Requests
-	over, squares = 0, 0
-	for _, pod := range names {
-		c := totals[pod]
-		mu := rate * c.Requests
-		over += (c.Errors-mu)*(c.Errors-mu) - mu
-		squares += mu * mu
+	var pods moments
+	for _, pod := range slices.Sorted(maps.Keys(totals)) {
+		pods.add(totals[pod], all)
 	}
-	if squares == 0 {
+	weight := float64(n-1) / (assumedWeight + float64(n-1))
+	d.Shown.Pods = weight * pods.shown()
+	d.Likely.Pods = weight*pods.estimate() + (1-weight)*assumedPods
+}
+
+// moments estimate the relative variance of parts' rates around that of their whole, beyond Poisson's: with X the errors of
+// a part, mu those expected of it and f its share of the whole, E[(X-mu)^2] = (mu + phi·mu^2)·(1-f), or nearly.
+type moments struct{ over, squares, variance float64 }
+
+func (m *moments) add(part, whole signals.Counts) {
+	if whole.Errors == 0 || part.Requests == 0 {
 		return
 	}
-	n := float64(len(totals))
-	seen := math.Max(over/squares*n/(n-1), 0)
-	d.Shown.Pods = (n - 1) * seen / (assumedWeight + n - 1)
-	d.Likely.Pods = (assumedWeight*assumedPods + (n-1)*seen) / (assumedWeight + n - 1)
+	mu := whole.Errors / whole.Requests * part.Requests
+	rest := 1 - part.Requests/whole.Requests
+	m.over += (part.Errors-mu)*(part.Errors-mu) - mu*rest
+	m.squares += mu * mu * rest
+	m.variance += (2*mu*mu + mu) * rest * rest
+}
+
+func (m *moments) estimate() float64 {
+	if m.squares == 0 {
+		return 0
+	}
+	return math.Max(m.over/m.squares, 0)
+}
+
+// shown is the estimate less its standard error where there is no such variance.
+func (m *moments) shown() float64 {
+	if m.squares == 0 {
+		return 0
+	}
+	return math.Max((m.over-math.Sqrt(m.variance))/m.squares, 0)
 }
 
 // shared is what moves all pods of a side from tick to tick.

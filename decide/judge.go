@@ -127,8 +127,8 @@ type finding struct {
 	early    bool    // surely no worse than the margin
 }
 
-// crossCheck is the logarithm of the e-value that must be left without the tick that speaks loudest: 7 to 1.
-const crossCheck = 2
+// crossCheck is the logarithm of the e-value that must be left without the tick that speaks loudest: 20 to 1.
+const crossCheck = 3
 
 // suspicious is the logarithm of the e-value from which a rate over the threshold is worth a mention: 20 to 1.
 const suspicious = 3
