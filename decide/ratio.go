@@ -115,11 +115,13 @@ func (l *likelihood) null(shown, likely float64) float64 {
 	return logAdd(a, l.average(&w)+math.Log(surprise))
 }
 
-// around is a normal distribution around the margin with a variance. The weights sum to 1 or a little more: at most what
-// the grid cuts off is missing.
+// around is a normal distribution around the margin with a variance. The weights sum to 1 or a little more: what the grid
+// cuts off is given to what is left, since a null that lacks weight would be evidence against any candidate.
 func (w *weights) around(variance float64) {
 	variance = math.Max(variance, step*step/32) // narrower than the grid can show
-	norm := math.Max(0, math.Log(math.Sqrt(2*math.Pi*variance)/step))
+	wide := math.Sqrt(2 * variance)
+	inside := (math.Erf((above+0.5)*step/wide) + math.Erf((below+0.5)*step/wide)) / 2
+	norm := math.Max(0, math.Log(inside*math.Sqrt(math.Pi)*wide/step))
 	for g := range grid {
 		z := logRatio(g)
 		w[g] = -z*z/(2*variance) - norm
