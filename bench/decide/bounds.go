@@ -97,3 +97,19 @@ func (s scenario) bound(falseAlarm, margin float64) float64 {
 	}
 	return math.NaN()
 }
+
+// boundUnknown is the bound of a single-replica replacement where the old version's error rate is known from so many errors
+// of the past alone: the time at which the information expected, with a gamma distribution of that shape in the place of
+// the rate, is what is needed. It is no bound in the strict sense, as it takes the mean of what is seen for what is seen.
+func (s scenario) boundUnknown(falseAlarm, margin, errors float64) float64 {
+	goal, shape, ratio := needed(falseAlarm), errors+1, s.bad()/s.base
+	for t := 0.1; t < baked; t += 0.1 {
+		m := s.rate * s.base * t // expected of the old version; of the past's length, so many times the shape
+		x := m * ratio
+		per := m / shape
+		if x*math.Log(ratio/margin)-(x+shape)*math.Log((1+ratio*per)/(1+margin*per)) >= goal {
+			return t
+		}
+	}
+	return math.Inf(1)
+}

@@ -57,3 +57,16 @@ func TestBound(t *testing.T) {
 		t.Error("a ramp is found sooner than a step")
 	}
 }
+
+// With a past of many errors the rate is as good as known, and the bound is that of Poisson counts.
+func TestBoundUnknown(t *testing.T) {
+	s := named("replace", func(s *scenario) { s.rate, s.base, s.ratio = 10, 0.001, 10 })
+	known := needed(0.001) / (s.rate * s.base * (10*math.Log(10/1.5) - 8.5))
+	near(t, "many errors", s.boundUnknown(0.001, 1.5, 1e6), known, 0.2)
+	if few := s.boundUnknown(0.001, 1.5, 5); few < 1.2*known {
+		t.Errorf("5 errors: %.0fs, which should be far more than %.0fs", few, known)
+	}
+	if none := s.boundUnknown(0.001, 1.5, 0); none <= s.boundUnknown(0.001, 1.5, 5) {
+		t.Errorf("no error: %.0fs, no more than with 5", none)
+	}
+}

@@ -125,7 +125,7 @@ func (r results) fast(j judge) goal {
 		checked++
 		if s.MeanDelay > limit {
 			miss := fmt.Sprintf("%s: mean %s, limit %s, bound %s, detected %s", s.Name, seconds(s.MeanDelay), seconds(limit), seconds(bound), percent(s.Detected))
-			g.misses = append(g.misses, miss+j.remark(s.scenario, limit))
+			g.misses = append(g.misses, miss+j.remark(s.scenario, limit)+j.unknown(s, limit))
 		}
 	}
 	g.met = checked > 0 && len(g.misses) == 0
@@ -209,6 +209,21 @@ func (r result) failedAtBound() float64 {
 		failed += r.Rate * how.share(t) * r.scenario.bad() * math.Min(step, *r.Bound-t)
 	}
 	return failed
+}
+
+// unknown says what stands in the way that no test can know: how the old version really fails, of which the past has shown
+// only so many errors; and that two ticks, the first of them begun, hold little more than the bound.
+func (j judge) unknown(s result, limit float64) string {
+	if s.Control == "history" {
+		past := s.Rate * s.Base * before * tick
+		if b := s.scenario.boundUnknown(j.falseAlarm, j.margin, past); s.MeanDelay <= 2*b+tick {
+			return fmt.Sprintf("; the past has %.2g errors, and with the old rate no better known the bound is %s", past, seconds(b))
+		}
+	}
+	if limit == 2*tick && *s.Bound > 1.5*tick/4 {
+		return fmt.Sprintf("; until the end of the second tick there is %.2g times the bound on the mean", 1.5*tick / *s.Bound)
+	}
+	return ""
 }
 
 // remark says where the policy's threshold, and not the evidence, is what a scenario waits for beyond a number of seconds.
