@@ -1,6 +1,9 @@
 package decide
 
 import (
+	"maps"
+	"slices"
+
 	"github.com/bakewatch/bakewatch/signals"
 )
 
@@ -105,7 +108,8 @@ func (e Evidence) settled() []signals.Counts {
 		if first {
 			born = make(map[string]int, len(c.Pods))
 		}
-		for pod, counts := range c.Pods {
+		var fresh signals.Counts
+		for _, pod := range slices.Sorted(maps.Keys(c.Pods)) {
 			at, known := born[pod]
 			switch {
 			case !known && first:
@@ -116,9 +120,12 @@ func (e Evidence) settled() []signals.Counts {
 				born[pod] = at
 			}
 			if i-at < 2 {
-				out[i].Requests -= counts.Requests // whole numbers: their order does not matter
-				out[i].Errors -= counts.Errors
+				fresh = fresh.Add(c.Pods[pod])
 			}
+		}
+		if sane(fresh.Requests, fresh.Errors) && fresh.Requests <= c.Requests && fresh.Errors <= c.Errors { // pods that contradict their sum are no reason to change it
+			out[i].Requests -= fresh.Requests
+			out[i].Errors -= fresh.Errors
 		}
 	}
 	return out

@@ -103,11 +103,11 @@ func (d *Dispersion) podwise(blocks []signals.Side) {
 	totals := map[string]signals.Counts{}
 	var tick moments
 	for _, b := range blocks {
-		if !b.Spoke() || b.Requests == 0 {
+		if !b.Spoke() || b.Requests == 0 || !told(b) {
 			continue
 		}
 		for pod, c := range b.Pods {
-			totals[pod] = totals[pod].Add(c) // whole numbers: their order does not matter
+			totals[pod] = totals[pod].Add(c)
 		}
 		if len(b.Pods) < 2 || b.Errors == 0 {
 			continue
@@ -123,17 +123,28 @@ func (d *Dispersion) podwise(blocks []signals.Side) {
 	}
 	d.Shown.Single = tick.shown()
 	d.Likely.Single = tick.estimate()
+	names := slices.Sorted(maps.Keys(totals)) // in order, so that the sums are the same each time
 	var all signals.Counts
-	for _, c := range totals {
-		all = all.Add(c)
+	for _, pod := range names {
+		all = all.Add(totals[pod])
 	}
 	var pods moments
-	for _, pod := range slices.Sorted(maps.Keys(totals)) {
+	for _, pod := range names {
 		pods.add(totals[pod], all)
 	}
 	weight := float64(n-1) / (assumedWeight + float64(n-1))
 	d.Shown.Pods = weight * pods.shown()
 	d.Likely.Pods = weight*pods.estimate() + (1-weight)*assumedPods
+}
+
+// told reports whether a side's pods may be believed: none of them says more than all.
+func told(s signals.Side) bool {
+	for _, c := range s.Pods {
+		if !sane(c.Requests, c.Errors) || c.Requests > s.Requests || c.Errors > s.Errors {
+			return false
+		}
+	}
+	return true
 }
 
 // moments estimate the relative variance of parts' rates around that of their whole, beyond Poisson's: with X the errors of
