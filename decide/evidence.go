@@ -62,13 +62,16 @@ func (t *trial) weigh() (weighed, bool) {
 		}
 		l := t.likelihood(&seen)
 		shown, likely := t.variance(&seen)
-		e := l.bayes(&t.r.worse, shown, likely) + logOnset(s-t.first)
+		if s == t.first {
+			w.logPass = l.bayes(&t.r.same, shown, likely)
+		}
+		e := l.atMost(math.Max(shown, likely)) + logOnset(s-t.first)
+		if e > hopeless {
+			e = l.bayes(&t.r.worse, shown, likely) + logOnset(s-t.first)
+		}
 		w.logE = logAdd(w.logE, e)
 		if e > best || w.stretch.ticks < 2 { // of one tick alone nothing is made: see withoutLoudest
 			best, w.onset, w.stretch = e, s, seen
-		}
-		if s == t.first {
-			w.logPass = l.bayes(&t.r.same, shown, likely)
 		}
 	}
 	if math.IsInf(w.logE, 0) || math.IsNaN(w.logE) { // nothing was added, or counts too small to be divided by
@@ -77,6 +80,9 @@ func (t *trial) weigh() (weighed, bool) {
 	w.without = t.withoutLoudest(w.onset, &w.stretch)
 	return w, true
 }
+
+// hopeless is the logarithm of an e-value that need not be known any better: what it adds is nothing beside the hundreds that are needed.
+const hopeless = -2
 
 // stretch is what was seen in a number of ticks.
 type stretch struct {
@@ -250,8 +256,8 @@ func (t Threshold) beyond(rate, base float64) bool {
 }
 
 // isOnset reports whether "worse since tick s", counted from the candidate's first, is weighed. Beyond the first ticks every
-// third is: a fault that began between two of them is found by either.
-func isOnset(s int) bool { return s <= 6 || s%3 == 0 }
+// third is, and later every sixth: a fault that began between two of them is found by either.
+func isOnset(s int) bool { return s <= 6 || (s <= 30 && s%3 == 0) || s%6 == 0 }
 
 // logOnset is the logarithm of the weight of "worse since tick s". The weights sum to less than 1 over all ticks, however
 // many there are, so that the e-value holds for a bake of any length. Most faults are there from the start and have most of
@@ -263,8 +269,11 @@ func logOnset(s int) float64 {
 	}
 	x := float64(s) + c
 	w := (1 - atStart) * c / (x * (x - 1))
-	if s > 6 {
-		w *= 2.8 // of those between, which are left out
+	switch { // of those between, which are left out
+	case s > 30:
+		w *= 5.5
+	case s > 6:
+		w *= 2.8
 	}
 	return math.Log(w)
 }

@@ -29,10 +29,20 @@ type ratios struct {
 	same  weights // of the alternatives "as good as the baseline, or better": they sum to 1
 }
 
-// newRatios lays the grid around a margin. The weights of "worse" fall with the ratio: a large one shows quickly whatever
+// usualRatios are the grid for the usual margin, which most judge by.
+var usualRatios = layRatios(DefaultMargin)
+
+func newRatios(margin float64) *ratios {
+	if margin == DefaultMargin {
+		return usualRatios
+	}
+	return layRatios(margin)
+}
+
+// layRatios lays the grid around a margin. The weights of "worse" fall with the ratio: a large one shows quickly whatever
 // its weight, and it is the small ones that need what there is. Any weights that sum to 1 keep the promise of falseAlarm;
 // these choose where it is kept soonest.
-func newRatios(margin float64) *ratios {
+func layRatios(margin float64) *ratios {
 	r := &ratios{}
 	var worse, same float64
 	for g := range grid {
@@ -62,7 +72,7 @@ func (l *likelihood) beside(r *ratios, errors, all, share float64) {
 		return
 	}
 	for g := range grid {
-		l[g] += errors*r.log[g] - all*math.Log1p((r.value[g]-1)*share)
+		l[g] += errors*r.log[g] - all*math.Log(1+(r.value[g]-1)*share)
 	}
 }
 
@@ -74,7 +84,7 @@ func (l *likelihood) after(r *ratios, errors, expected, shape float64) {
 		return
 	}
 	for g := range grid {
-		l[g] += errors*r.log[g] - (errors+shape)*math.Log1p(r.value[g]*expected/shape)
+		l[g] += errors*r.log[g] - (errors+shape)*math.Log(1+r.value[g]*expected/shape)
 	}
 }
 
@@ -82,7 +92,9 @@ func (l *likelihood) after(r *ratios, errors, expected, shape float64) {
 func (l *likelihood) average(w *weights) float64 {
 	top := math.Inf(-1)
 	for g := range grid {
-		top = math.Max(top, l[g]+w[g])
+		if x := l[g] + w[g]; x > top {
+			top = x
+		}
 	}
 	return top + math.Log(l.sum(w, top))
 }
@@ -132,6 +144,19 @@ func (w *weights) around(variance float64) {
 // null. Under the null its expectation is at most 1.
 func (l *likelihood) bayes(alternatives *weights, shown, likely float64) float64 {
 	return l.average(alternatives) - l.null(shown, likely)
+}
+
+// atMost is what bayes is at most, at a fraction of its cost: all alternatives as likely as the likeliest, and of the null
+// the margin alone.
+func (l *likelihood) atMost(likely float64) float64 {
+	top := math.Inf(-1)
+	for g := below + 1; g < grid; g++ {
+		if l[g] > top {
+			top = l[g]
+		}
+	}
+	wide := math.Log(math.Sqrt(2*math.Pi*math.Max(likely, step*step/32))/step + 1)
+	return top - l[below] + wide
 }
 
 // logAdd is log(e^a + e^b).
