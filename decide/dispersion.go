@@ -32,6 +32,10 @@ const (
 	// assumedTick is the variance from tick to tick that there may be where the past says little, and as much again is
 	// how far that may be off.
 	assumedTick = 0.02
+	// mostLearnt is the largest relative variance of a tick that is believed, which errors have that come in bursts. What a
+	// short past has shown beyond it is a burst or two, each as large as itself and as rare as the past is long, after
+	// which no candidate could be found worse. One burst does not convict anyway.
+	mostLearnt = 2
 )
 
 // Learn learns the dispersion from the blocks of the past.
@@ -57,7 +61,15 @@ func Learn(blocks []signals.Side) Dispersion {
 	d.Shown.Run4, d.Likely.Run4 = lasting(spoke, rate, 4)
 	d.Shown.Run16, d.Likely.Run16 = lasting(spoke, rate, 16)
 	d.podwise(blocks)
+	d.Shown.bound()
+	d.Likely.bound()
 	return d
+}
+
+func (d *Spread) bound() {
+	for _, v := range []*float64{&d.Tick, &d.Run4, &d.Run16, &d.Single, &d.Pods} {
+		*v = math.Min(*v, mostLearnt)
+	}
 }
 
 // excess estimates the relative variance of the rate behind counts, beyond Poisson's, by moments, and its standard error.

@@ -64,3 +64,11 @@ var (
 	nan = math.NaN()
 	inf = math.Inf(1)
 )
+
+// defaults is the threshold beside which the evidence layer is used.
+var defaults = Threshold{Max: 0.05, Increase: 2, Floor: 0.002, MinRequests: 5, Ticks: 2}
+
+// input asks for the evidence layer as people have it who tune nothing.
+func input(es ...Evidence) Input {
+	return Input{To: "rev 7", From: "rev 6", FalseAlarm: 0.001, Margin: DefaultMargin, Signals: es}
+}
