@@ -188,13 +188,26 @@ func (t *trial) compared(s *stretch) signals.Counts {
 	return s.baseline.Add(t.past.Counts)
 }
 
-// over reports whether a stretch is over the threshold, and still is in each of the newest ticks.
-func (t *trial) over(s *stretch) bool {
-	th := t.e.Threshold
+// base is the rate a stretch's candidate is held against.
+func (t *trial) base(s *stretch) float64 {
 	base := t.compared(s).Rate()
 	if s.beside == 0 {
 		base *= t.lifted(s)
 	}
+	return base
+}
+
+// still reports whether the newest counts that can be judged are over the threshold: a stretch that is not over it as a
+// whole, since the candidate was worse before, is not well yet.
+func (t *trial) still(s *stretch) bool {
+	c := t.newest(len(t.spans) - 1)
+	return c.Requests >= t.e.Threshold.MinRequests && t.e.Threshold.beyond(c.Rate(), t.base(s))
+}
+
+// over reports whether a stretch is over the threshold, and still is in each of the newest ticks.
+func (t *trial) over(s *stretch) bool {
+	th := t.e.Threshold
+	base := t.base(s)
 	rate := s.candidate.Rate()
 	if s.candidate.Requests < th.MinRequests || !th.beyond(rate, base) {
 		return false

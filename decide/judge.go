@@ -153,8 +153,8 @@ func (b *bench) judge(e Evidence) finding {
 			return f
 		}
 	}
-	if over && w.logE >= suspicious {
-		reason := e.reason(CodeSuspicion, t.look(w), b.names.compare(e, t.look(w))+"; the chance of a false alarm is "+oneIn(math.Exp(w.logE))+", 1 in "+number(b.odds)+" is needed")
+	if (over || t.still(&w.stretch)) && w.logE >= suspicious {
+		reason := e.reason(CodeSuspicion, t.look(w), b.names.compare(e, t.look(w))+"; "+b.doubt(w, over, e.Threshold.Ticks))
 		reason.Numbers.LogE = w.logE
 		return finding{result: Undecided, reason: reason}
 	}
@@ -168,6 +168,17 @@ func (b *bench) judge(e Evidence) finding {
 
 func (b *bench) conclusive(w weighed) bool {
 	return w.logE >= math.Log(b.odds) && w.without >= crossCheck
+}
+
+// doubt says why what is over the threshold is not yet regressed.
+func (b *bench) doubt(w weighed, over bool, wanted int) string {
+	switch {
+	case w.logE < math.Log(b.odds):
+		return "the chance of a false alarm is " + oneIn(math.Exp(w.logE)) + ", 1 in " + number(b.odds) + " is needed"
+	case over:
+		return "most of them in one tick"
+	}
+	return "not as bad in each of the newest " + ticks(wanted)
 }
 
 // regressed says that threshold and evidence agree.
