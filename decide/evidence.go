@@ -90,6 +90,7 @@ type stretch struct {
 	candidate      signals.Counts // in all ticks
 	baseline       signals.Counts // of old pods beside
 	after          signals.Counts // the candidate's, in ticks that are compared with the past
+	foreign        float64        // how many requests of these the old version served
 	ticks, beside  float64        // how many ticks, and how many of them had old pods beside
 	pods, old      int            // most pods on each side
 	weight, square float64        // sums of the ticks' requests, and of their squares
@@ -108,6 +109,9 @@ func (t *trial) add(s *stretch, i int) bool {
 		s.old = max(s.old, x.old)
 	case after:
 		s.after = s.after.Add(x.candidate)
+		if i == 0 && x.pods == 0 {
+			s.foreign = x.candidate.Requests * t.e.lead()
+		}
 	}
 	s.candidate = s.candidate.Add(x.candidate)
 	s.pods = max(s.pods, x.pods)
@@ -121,7 +125,8 @@ func (t *trial) add(s *stretch, i int) bool {
 func (t *trial) likelihood(s *stretch) likelihood {
 	l := s.likelihood
 	if s.after.Requests > 0 {
-		l.after(t.r, s.after.Errors, s.after.Requests*t.past.rate*t.lifted(s), t.past.shape)
+		rate := t.past.rate * t.lifted(s)
+		l.diluted(t.r, s.after.Errors, (s.after.Requests-s.foreign)*rate, s.foreign*rate, t.past.shape)
 	}
 	return l
 }
@@ -253,11 +258,19 @@ func (t *trial) newest(i int) signals.Counts {
 // undiluted are the candidate's counts in the first tick, without what the old version served in it before.
 func (t *trial) undiluted(base float64) signals.Counts {
 	c := t.spans[0].candidate
-	if lead := t.e.Lead; lead > 0 && lead < 1 && t.spans[0].pods == 0 {
+	if lead := t.e.lead(); t.spans[0].pods == 0 {
 		c.Errors = math.Max(0, c.Errors-base*lead*c.Requests)
 		c.Requests *= 1 - lead
 	}
 	return c
+}
+
+// lead is Lead, or nothing where it makes no sense.
+func (e Evidence) lead() float64 {
+	if e.Lead > 0 && e.Lead < 1 {
+		return e.Lead
+	}
+	return 0
 }
 
 // beyond reports whether a rate is over the threshold, compared with a baseline's.

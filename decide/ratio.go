@@ -88,6 +88,18 @@ func (l *likelihood) after(r *ratios, errors, expected, shape float64) {
 	}
 }
 
+// diluted is the same where some of the errors are the old version's own: so many of those would be expected.
+func (l *likelihood) diluted(r *ratios, errors, expected, foreign, shape float64) {
+	if foreign == 0 {
+		l.after(r, errors, expected, shape)
+		return
+	}
+	for g := range grid {
+		mean := r.value[g]*expected + foreign
+		l[g] += errors*math.Log(mean) - (errors+shape)*math.Log(1+mean/shape)
+	}
+}
+
 // average is the logarithm of the average of the likelihood under weights.
 func (l *likelihood) average(w *weights) float64 {
 	top := math.Inf(-1)
