@@ -83,7 +83,11 @@ func (e *entry) close(b *v1alpha1.Bake) {
 	}
 	switch {
 	case st.KnownGood:
-		e.good, e.unprovenSince, e.earlier = b.Spec.To, time.Time{}, past{}
+		e.earlier = past{}
+		if b.Spec.From != nil && b.Spec.From.Hash == b.Spec.To.Hash { // put back by hand: it is what it was before
+			e.earlier = past{e.goodSince, e.unprovenSince}
+		}
+		e.good, e.unprovenSince = b.Spec.To, time.Time{}
 		e.goodSince = st.EndedAt.Time
 		if st.CompletedAt != nil {
 			e.goodSince = st.CompletedAt.Time

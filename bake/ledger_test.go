@@ -72,6 +72,11 @@ func TestUndoneByHand(t *testing.T) {
 		wantOutcome(t, w.bake(t, 3), v1alpha1.OutcomePassed, CodeReturn)
 		w.pass(5 * time.Minute)
 		wantChanges(t, w)
+		w.deploy(web, "C")
+		w.pass(10 * time.Second)
+		if c, b := w.bake(t, 4), w.bake(t, 2); !c.Spec.BaselineUntil.Equal(&b.Spec.StartedAt) {
+			t.Errorf("A's past is read from %s to %s; it served for long until %s, and for 5 minutes since", c.Spec.BaselineSince, c.Spec.BaselineUntil, b.Spec.StartedAt)
+		}
 	})
 }
 
