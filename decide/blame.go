@@ -32,6 +32,9 @@ func newLift(neighbours []Neighbour) lift {
 			continue
 		}
 		r := math.Log((a.Errors + 0.5) / a.Requests * b.Requests / (b.Errors + 0.5))
+		if math.IsInf(r, 0) {
+			continue
+		}
 		w := 1 / (1/(a.Errors+0.5) + 1/(b.Errors+0.5))
 		all = append(all, moved{r, w})
 		sum += w * r
