@@ -114,7 +114,7 @@ func TestWhyItIsSure(t *testing.T) {
 		e    Evidence
 		says string
 	}{
-		{against(known, repeat(4, tick(spoke(1000, 50)))...), "http-errors: under 1 in 1,000,000,000 that rev 7 is no worse than 1.5x, by the last 4 ticks, compared with the past"},
+		{against(known, repeat(4, tick(spoke(1000, 50)))...), "http-errors: were rev 7 no worse than 1.5x, the chance of this would be under 1 in 1,000,000,000, by the last 4 ticks, compared with the past"},
 		{against(known, repeat(4, tick(spoke(1000, 50), spoke(1000, 5)))...), "compared with pods of rev 6 beside it"},
 		{against(known, concat(repeat(2, tick(spoke(1000, 50), spoke(1000, 5))), repeat(2, tick(spoke(1000, 50))))...), "compared with pods of rev 6 beside it, and the past"},
 	} {

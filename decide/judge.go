@@ -153,7 +153,7 @@ func (b *bench) judge(e Evidence) finding {
 			return f
 		}
 	}
-	if (over || t.still(&w.stretch)) && w.logE >= suspicious {
+	if (over || t.still(&w.stretch)) && w.logE >= suspicious || over && t.apart() {
 		reason := e.reason(CodeSuspicion, t.look(w), b.names.compare(e, t.look(w))+"; "+b.doubt(w, over, e.Threshold.Ticks))
 		reason.Numbers.LogE = w.logE
 		return finding{result: Undecided, reason: reason}
@@ -174,7 +174,7 @@ func (b *bench) conclusive(w weighed) bool {
 func (b *bench) doubt(w weighed, over bool, wanted int) string {
 	switch {
 	case w.logE < math.Log(b.odds):
-		return "the chance of a false alarm is " + oneIn(math.Exp(w.logE)) + ", 1 in " + number(b.odds) + " is needed"
+		return "the chance of a false alarm is " + oneIn(math.Exp(math.Max(w.logE, 0))) + ", 1 in " + number(b.odds) + " is needed"
 	case over:
 		return "most of them in one tick"
 	}
@@ -190,7 +190,7 @@ func (b *bench) regressed(t *trial, w weighed) finding {
 	}
 	reason := t.e.reason(CodeThreshold, l, sentence)
 	reason.Numbers.LogE = w.logE
-	why := t.e.reason(CodeEvidence, l, t.e.Signal+": "+oneIn(math.Exp(w.logE))+" that "+b.names.to+" is no worse than "+times(t.r.value[below])+
+	why := t.e.reason(CodeEvidence, l, t.e.Signal+": were "+b.names.to+" no worse than "+times(t.r.value[below])+", the chance of this would be "+oneIn(math.Exp(w.logE))+
 		", by the last "+ticks(len(t.spans)-w.onset)+", compared with "+w.stretch.control(b.names))
 	why.Numbers.LogE = w.logE
 	return finding{result: Regressed, reason: reason, evidence: &why}
