@@ -209,6 +209,20 @@ func (t *trial) still(s *stretch) bool {
 	return c.Requests >= t.e.Threshold.MinRequests && t.e.Threshold.beyond(c.Rate(), t.base(s))
 }
 
+// apart reports whether the candidate is over the threshold by all it ever served, even with the benefit of the doubt on both
+// sides. Where little is known of the baseline, the evidence may never be enough; but this is not healthy.
+func (t *trial) apart() bool {
+	var all stretch
+	for i := range t.spans {
+		t.add(&all, i)
+	}
+	base := upperRate(t.compared(&all))
+	if all.beside == 0 {
+		base *= t.lifted(&all)
+	}
+	return t.e.Threshold.beyond(lowerRate(all.candidate), base)
+}
+
 // over reports whether a stretch is over the threshold, and still is in each of the newest ticks.
 func (t *trial) over(s *stretch) bool {
 	th := t.e.Threshold

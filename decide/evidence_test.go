@@ -61,6 +61,7 @@ func TestEvidenceRules(t *testing.T) {
 		{"surely worse, but within the threshold", with(tenfold, func(e *Evidence) { e.Threshold.Increase = 11 }), Healthy, CodeWithin, "10x worse; worse than before, and within the threshold"},
 		{"surely worse, but under the floor", with(tenfold, func(e *Evidence) { e.Threshold.Floor = 0.05 }), Healthy, CodeWithin, "10x worse; worse than before, and within the threshold"},
 		{"over the threshold, by too little to be sure", against(spoke(600, 3), repeat(3, tick(spoke(20, 2)))...), Undecided, CodeSuspicion, "the chance of a false alarm is 1 in "},
+		{"hardly known before, and far over the threshold", against(spoke(19, 0), repeat(5, tick(spoke(40, 15)))...), Undecided, CodeSuspicion, "1 in 1,000 is needed"},
 		{"over the threshold by chance", against(spoke(600, 3), repeat(3, tick(spoke(20, 0.5)))...), Healthy, CodeWithin, ""},
 		// Onset.
 		{"late onset", against(known, late...), Regressed, CodeThreshold, ""},

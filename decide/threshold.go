@@ -39,6 +39,11 @@ func upperRate(c signals.Counts) float64 {
 	return math.Min((centre+spread)/(1+z2/n), 1)
 }
 
+// lowerRate is the lower end of the same interval. No requests at all give 0.
+func lowerRate(c signals.Counts) float64 {
+	return 1 - upperRate(signals.Counts{Requests: c.Requests, Errors: math.Max(c.Requests-c.Errors, 0)})
+}
+
 // over reports whether the candidate's counts are over the threshold, compared with the baseline's. The baseline is
 // given the benefit of the doubt: its rate is taken at its upper limit. compared is false for a first revision, which
 // has only the ceiling to keep.
