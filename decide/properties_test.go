@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"math"
 	"slices"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -61,6 +62,45 @@ func anyInput() *rapid.Generator[Input] {
 	})
 }
 
+// weighedInput is any input with the evidence layer on, and whatever else may be known. Pods say what they like: they need
+// not sum to their side.
+func weighedInput() *rapid.Generator[Input] {
+	return rapid.Custom(func(t *rapid.T) Input {
+		in := anyInput().Draw(t, "in")
+		in.FalseAlarm = rapid.SampledFrom([]float64{0.001, 0.05, 0.5, 0.999}).Draw(t, "falseAlarm")
+		in.Margin = rapid.OneOf(rapid.Float64Range(1, 110), rapid.SampledFrom([]float64{0, -1, nan, inf, 1.5})).Draw(t, "margin")
+		in.PassEarly = rapid.Bool().Draw(t, "passEarly")
+		counts := rapid.Custom(func(t *rapid.T) signals.Counts {
+			return signals.Counts{Requests: anyFloat().Draw(t, "requests"), Errors: anyFloat().Draw(t, "errors")}
+		})
+		pods := rapid.MapOfN(rapid.SampledFrom([]string{"a", "b", "c", "d"}), counts, 0, 4)
+		side := rapid.Custom(func(t *rapid.T) signals.Side {
+			return signals.Side{Missing: anyMissing().Draw(t, "missing"), Counts: counts.Draw(t, "counts"), Pods: pods.Draw(t, "pods")}
+		})
+		for i := range in.Signals {
+			e := &in.Signals[i]
+			e.Lead = rapid.OneOf(rapid.Float64Range(-0.1, 1.1), rapid.SampledFrom([]float64{0, nan, inf})).Draw(t, "lead")
+			e.Days = rapid.SliceOfN(side, 0, 3).Draw(t, "days")
+			e.Blocks = rapid.SliceOfN(side, 0, 20).Draw(t, "blocks")
+			for len(e.Blocks) > 0 && len(e.Blocks) < 70 && rapid.Bool().Draw(t, "longer") {
+				e.Blocks = append(e.Blocks, e.Blocks...)
+			}
+			for range rapid.IntRange(0, 3).Draw(t, "neighbours") {
+				e.Neighbours = append(e.Neighbours, Neighbour{Name: "n", Before: counts.Draw(t, "before"), After: counts.Draw(t, "after")})
+			}
+			for j := range e.Ticks {
+				if rapid.Bool().Draw(t, "told apart") {
+					e.Ticks[j].Candidate.Pods = pods.Draw(t, "pods")
+				}
+			}
+		}
+		return in
+	})
+}
+
+// inputs are those of the threshold alone and those of both layers.
+func inputs() *rapid.Generator[Input] { return rapid.OneOf(anyInput(), weighedInput()) }
+
 // each changes every candidate's side of a copy of in.
 func each(in Input, change func(signals.Side) signals.Side) Input {
 	in.Signals = slices.Clone(in.Signals)
@@ -77,7 +117,7 @@ func each(in Input, change func(signals.Side) signals.Side) Input {
 // Whatever a source says, a candidate without an error that can be believed is never called worse.
 func TestNothingMakesRegressedFromNoErrors(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		in := each(anyInput().Draw(t, "in"), func(s signals.Side) signals.Side {
+		in := each(inputs().Draw(t, "in"), func(s signals.Side) signals.Side {
 			if s.Spoke() {
 				s.Errors = 0
 			}
@@ -92,7 +132,7 @@ func TestNothingMakesRegressedFromNoErrors(t *testing.T) {
 // A candidate that never spoke is neither worse nor well: the verdict is Undecided, whatever the baseline says.
 func TestBlindnessDecidesNothing(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		in := each(anyInput().Draw(t, "in"), func(s signals.Side) signals.Side {
+		in := each(inputs().Draw(t, "in"), func(s signals.Side) signals.Side {
 			if s.Spoke() {
 				s.Missing = rapid.SampledFrom([]signals.Missing{signals.NoSeries, signals.Late, signals.NotNumber, signals.Failed}).Draw(t, "why")
 			}
@@ -108,7 +148,7 @@ func TestBlindnessDecidesNothing(t *testing.T) {
 // revision at all.
 func TestNoBaselineNoRegression(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		in := anyInput().Draw(t, "in")
+		in := inputs().Draw(t, "in")
 		in.From = "rev 6"
 		for i := range in.Signals {
 			in.Signals[i].History.Missing = signals.Late
@@ -125,7 +165,7 @@ func TestNoBaselineNoRegression(t *testing.T) {
 // Healthy is only said where at least one signal was judged, and every reason has its code and its sentence.
 func TestHealthyNeedsSight(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		v := Judge(anyInput().Draw(t, "in"))
+		v := Judge(inputs().Draw(t, "in"))
 		if v.Result == Healthy && !slices.ContainsFunc(v.Reasons, func(r Reason) bool { return r.Code == CodeWithin }) {
 			t.Fatalf("healthy without a signal that was judged: %+v", v)
 		}
@@ -137,7 +177,7 @@ func TestHealthyNeedsSight(t *testing.T) {
 	})
 }
 
-// The monotonicity that holds: when errors are added to ticks in which the candidate served requests, the requests and
+// The monotonicity that holds for the threshold alone: when errors are added to ticks in which the candidate served requests, the requests and
 // all else staying as they are, Regressed stays Regressed, and what was not Healthy does not become so.
 //
 // It does not hold for failed requests added on top (more requests too): a tick that had to look back for enough requests
@@ -180,6 +220,24 @@ func TestABetterBaselineIsNeverAnExcuse(t *testing.T) {
 		}
 		if v := Judge(in); v.Result != Regressed {
 			t.Fatalf("%s against a better baseline: %+v", v.Result, v)
+		}
+	})
+}
+
+// Whatever was read, the verdict can be written down and read by people.
+func TestEachVerdictCanBeWritten(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		v := Judge(inputs().Draw(t, "in"))
+		if _, err := json.Marshal(v); err != nil {
+			t.Fatalf("%v: %+v", err, v)
+		}
+		for _, r := range v.Reasons {
+			if strings.Contains(r.Sentence, "NaN") {
+				t.Fatalf("not a sentence for people: %s", r.Sentence)
+			}
+		}
+		if v.Early && v.Result != Healthy {
+			t.Fatalf("early, and %s", v.Result)
 		}
 	})
 }
