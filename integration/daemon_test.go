@@ -20,7 +20,7 @@ type rules struct {
 	mode         string // guard if not set
 	prometheus   string // the cluster's if not set
 	perNamespace int    // budget; 10 if not set
-	window       string // 12s if not set
+	window       string // 16s if not set
 	deadline     string // of a rollback; 60s if not set
 	max          string // ceiling of the error rate; 5% if not set
 	signals      string // all of signals, instead of the preset with short times
@@ -44,7 +44,7 @@ announce:
   alertmanager: {url: %s}
   webhook: {url: %s/bakewatch}
 %s
-`, cmp.Or(r.mode, "guard"), cmp.Or(r.prometheus, c.Prometheus), cmp.Or(r.window, "12s"), cmp.Or(r.deadline, "60s"), cmp.Or(r.perNamespace, 10),
+`, cmp.Or(r.mode, "guard"), cmp.Or(r.prometheus, c.Prometheus), cmp.Or(r.window, "16s"), cmp.Or(r.deadline, "60s"), cmp.Or(r.perNamespace, 10),
 		signals, c.Grafana, c.Alertmanager, c.Webhook, r.more)
 }
 
@@ -71,6 +71,7 @@ type daemon struct {
 	kubeconfig string
 	env        []string
 	args       []string
+	readings   string // directory with what the judge was given, one file a bake
 
 	process *exec.Cmd
 	ended   chan error // closed once the process has ended, with its error
@@ -96,13 +97,19 @@ func (s *stage) daemon(r rules, options ...func(*daemon)) *daemon {
 // newDaemon makes a daemon that is not started yet.
 func (s *stage) newDaemon(options ...func(*daemon)) *daemon {
 	s.t.Helper()
-	d := &daemon{s: s, t: s.t, kubeconfig: s.guardKubeconfig}
+	d := &daemon{s: s, t: s.t, kubeconfig: s.guardKubeconfig, readings: s.t.TempDir()}
 	for _, o := range options {
 		o(d)
 	}
 	s.t.Cleanup(func() {
 		if d.process != nil {
 			d.stop()
+		}
+		if s.t.Failed() {
+			files, _ := filepath.Glob(filepath.Join(d.readings, "*.jsonl"))
+			for _, file := range files {
+				s.t.Logf("for `bakewatch judge`, %s:\n%s", filepath.Base(file), tail(file, 60))
+			}
 		}
 	})
 	return d
@@ -121,7 +128,7 @@ func (d *daemon) start() {
 	defer func() { _ = out.Close() }()
 	args := []string{
 		"run", "--kubeconfig", d.kubeconfig, "--configmap", d.s.home + "/bakewatch", "--namespaces", d.s.namespace,
-		"--listen", "127.0.0.1:0", "--log-format", "json",
+		"--listen", "127.0.0.1:0", "--log-format", "json", "--record", d.readings,
 	}
 	d.process = exec.Command(bakewatchBinary, append(args, d.args...)...)
 	d.process.Env = append(os.Environ(), d.env...)

@@ -10,7 +10,8 @@ import (
 	"github.com/bakewatch/bakewatch/watcher"
 )
 
-// running deploys and waits until each app serves, and Prometheus knows.
+// running deploys and waits until each app has served for long enough that what it served is a past to compare with: the
+// judge takes no version for worse than one of which next to nothing is known.
 func (s *stage) running(apps ...app) {
 	s.t.Helper()
 	for _, a := range apps {
@@ -20,8 +21,8 @@ func (s *stage) running(apps ...app) {
 		s.rolledOut(a.name)
 		s.waitFor("prometheus to have seen "+a.name+" serve for a while", func() (bool, string) {
 			of := fmt.Sprintf("http_requests_total{namespace=%q,app=%q}", s.namespace, a.name)
-			n, err := s.query("sum(" + of + " - " + of + " offset 4s)")
-			return err == nil && n >= 50, fmt.Sprint(n, err)
+			n, err := s.query("sum(" + of + " - " + of + " offset 6s)")
+			return err == nil && n >= 150, fmt.Sprint(n, err)
 		})
 	}
 }

@@ -25,8 +25,8 @@ func TestRestartIsBaked(t *testing.T) {
 func TestRestartThatRegressesIsHeld(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
-	s.running(slowBad("web", "a", "35s")) // restarted before it turns bad; the new pods turn bad in the bake
-	d := s.daemon(rules{window: "60s"})
+	s.running(slowBad("web", "a", "50s")) // restarted before it turns bad; the new pods turn bad in the bake
+	d := s.daemon(rules{window: "90s"})
 
 	s.kubectl("rollout", "restart", "deployment/web")
 	b := s.ended("web", 2, v1alpha1.OutcomeHeld, "threshold", "restart-only")
@@ -94,7 +94,7 @@ func TestNoHistoryToGoBackTo(t *testing.T) {
 	s.running(a)
 	d := s.daemon(rules{window: "60s"})
 
-	b := slowBad("web", "b", "15s")
+	b := slowBad("web", "b", "25s")
 	b.spec = none
 	s.deploy(b)
 	got := s.ended("web", 2, v1alpha1.OutcomeHeld, "threshold", "no-good-revision")

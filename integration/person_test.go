@@ -153,14 +153,14 @@ func TestOptOutActsAtOnce(t *testing.T) {
 	s.running(good("web", "a"))
 	d := s.daemon(rules{window: "40s"})
 
-	s.deploy(slowBad("web", "b", "15s"))
+	s.deploy(slowBad("web", "b", "20s"))
 	s.inPhase("web", 2, v1alpha1.PhaseBaking)
 	s.kubectl("annotate", "deployment/web", "bakewatch.dev/enabled=false")
 	b := s.ended("web", 2, v1alpha1.OutcomeAbandoned, "opted-out")
 	if !strings.Contains(b.Status.Why, "bakewatch.dev/enabled") {
 		t.Errorf("why does not name the annotation: %s", b.Status.Why)
 	}
-	s.stays("the bad version is left alone", 20*time.Second, func() (bool, string) { return s.image("web") == "app:b", s.image("web") })
+	s.stays("the bad version is left alone", 28*time.Second, func() (bool, string) { return s.image("web") == "app:b", s.image("web") })
 	d.handsOff()
 	s.count(1)
 }

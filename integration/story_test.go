@@ -30,13 +30,13 @@ type story struct {
 }
 
 // quick are times that fit many stories into a minute.
-const quick = "workloads: [{match: {namespace: '*'}, bake: {window: 15s, interval: 1s, verify: 8s, deadline: 10m}}]"
+const quick = "workloads: [{match: {namespace: '*'}, bake: {window: 25s, interval: 1s, verify: 8s, deadline: 10m}}]"
 
 // The versions of every story: one that is known good, a bad one, and the fix.
 var (
-	versionA = app{name: "web", version: "a", replicas: 1, rps: 25, env: map[string]string{"LEVEL": "1"}}
-	versionB = app{name: "web", version: "b", replicas: 1, rps: 25, env: map[string]string{"LEVEL": "2"}, errorRate: 0.4, after: "5s"}
-	versionC = app{name: "web", version: "c", replicas: 1, rps: 25, env: map[string]string{"LEVEL": "1"}}
+	versionA = app{name: "web", version: "a", replicas: 1, rps: 50, env: map[string]string{"LEVEL": "1"}}
+	versionB = app{name: "web", version: "b", replicas: 1, rps: 50, env: map[string]string{"LEVEL": "2"}, errorRate: 0.4, after: "5s"}
+	versionC = app{name: "web", version: "c", replicas: 1, rps: 50, env: map[string]string{"LEVEL": "1"}}
 )
 
 func newStory(t *testing.T) *story {
@@ -48,8 +48,9 @@ func newStory(t *testing.T) *story {
 	s.rolledOut("web")
 	y.good = s.deployment("web").Spec.Template
 	s.waitFor("version a to have a past", func() (bool, string) {
-		n, err := s.query(fmt.Sprintf("sum(http_requests_total{namespace=%q})", s.namespace))
-		return n > 150, fmt.Sprint(n, err)
+		of := fmt.Sprintf("http_requests_total{namespace=%q}", s.namespace)
+		n, err := s.query("sum(" + of + " - " + of + " offset 5s)")
+		return err == nil && n >= 150, fmt.Sprint(n, err)
 	})
 	y.d = y.newDaemon(func(d *daemon) { d.kubeconfig = y.p.kubeconfig })
 	t.Cleanup(func() { y.p.hook(nil) }) // no more kills

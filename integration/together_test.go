@@ -47,8 +47,8 @@ func TestBudgetHoldsTheSecondRollback(t *testing.T) {
 	if undone.Name == "" || held.Name == "" {
 		t.Fatalf("want one rolled back and one held:\n%s", tell(s.bakes()...))
 	}
-	if got := codes(held); !slices.Equal(got, []string{"threshold", "budget"}) {
-		t.Errorf("held because of %v, want threshold and budget:\n%s", got, tell(held))
+	if got := codes(held); !slices.Equal(got, []string{"threshold", "evidence", "budget"}) {
+		t.Errorf("held because of %v, want threshold, evidence and budget:\n%s", got, tell(held))
 	}
 	if held.Status.Rollback != nil {
 		t.Errorf("the held bake intended a rollback: %+v", held.Status.Rollback)

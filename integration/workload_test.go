@@ -13,7 +13,7 @@ type app struct {
 	name      string
 	version   string // tag of the image
 	replicas  int    // left out below 0
-	rps       int    // 20 if not set
+	rps       int    // 40 if not set
 	errorRate float64
 	after     string            // behaves well for so long
 	mode      string            // of the playground's pods: crash, unready …
@@ -34,7 +34,7 @@ func (a app) yaml(t *testing.T) string {
 		}
 	}
 	if a.rps == 0 {
-		a.rps = 20
+		a.rps = 40
 	}
 	note("rps", fmt.Sprint(a.rps))
 	if a.errorRate > 0 {
