@@ -76,6 +76,7 @@ func TestEvidenceRules(t *testing.T) {
 		{"it began badly and recovers", against(known, tick(spoke(1000, 300)), tick(spoke(1000, 60))), Undecided, CodeSuspicion, "not as bad in each of the newest 2 ticks"},
 		{"it began badly and has recovered", against(known, concat(repeat(1, tick(spoke(1000, 300))), repeat(1, tick(spoke(1000, 60))), repeat(10, tick(spoke(1000, 5))))...), Healthy, CodeWithin, ""},
 		{"it began badly and stays so", against(known, repeat(3, tick(spoke(1000, 300)))...), Regressed, CodeThreshold, ""},
+		{"it was bad for long, and gets better", against(known, concat(repeat(6, tick(spoke(1000, 400))), repeat(3, tick(spoke(1000, 60))))...), Undecided, CodeSuspicion, "not as bad in each of the newest 2 ticks"},
 		// Lead: 90% of the first tick were the old version's. Without them 30% of 100 requests failed, and 15% in the next.
 		{"it recovers, by the part of the first tick that it served", with(against(known, tick(spoke(1000, 35)), tick(spoke(1000, 100))), func(e *Evidence) { e.Lead = 0.9 }), Undecided, CodeSuspicion, ""},
 		{"it does not, if it served all of it", against(known, tick(spoke(1000, 35)), tick(spoke(1000, 100))), Regressed, CodeThreshold, ""},
@@ -125,6 +126,29 @@ func TestWhyItIsSure(t *testing.T) {
 		}
 		if l := v.Reasons[0].Numbers.LogE; l < math.Log(1000) || l != v.Reasons[1].Numbers.LogE {
 			t.Errorf("surely, with %v", l)
+		}
+	}
+}
+
+// Counts too small to be divided by are no evidence: the verdict has no e-value, and can be written down.
+func TestCountsThatAreHardlyAny(t *testing.T) {
+	const tiny = math.SmallestNonzeroFloat64
+	var blocks []signals.Side
+	for range 40 {
+		blocks = append(blocks, spoke(100, tiny))
+	}
+	learnt := against(spoke(1000, 3), repeat(3, tick(spoke(100, 0)))...)
+	learnt.Blocks = blocks
+	for name, e := range map[string]Evidence{
+		"the candidate's": against(spoke(1000, 3), repeat(3, tick(spoke(tiny, 0)))...),
+		"the past's":      against(spoke(tiny, 3), repeat(3, tick(spoke(100, 0)))...),
+		"the old pods'":   against(spoke(1000, 3), repeat(3, tick(spoke(tiny, 0), spoke(tiny, 0)))...),
+		"the blocks'":     learnt,
+	} {
+		v := Judge(input(e))
+		encode(t, v)
+		if v.Result == Regressed || v.Reasons[0].Numbers.LogE != 0 {
+			t.Errorf("%s: %+v", name, v)
 		}
 	}
 }
