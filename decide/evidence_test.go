@@ -363,7 +363,7 @@ func TestEvidenceIsTheSameEachTime(t *testing.T) {
 	pods := func(r float64, names ...string) signals.Side {
 		m := map[string]signals.Counts{}
 		for i, n := range names {
-			m[n] = counts(r/3+float64(i)/7, 0.1+float64(i)/9)
+			m[n] = counts(r/3+math.Pow(7, float64(i%5))/3, 0.1+math.Pow(0.3, float64(i%5))) // their sum depends on their order
 		}
 		return named(m)
 	}
@@ -371,7 +371,11 @@ func TestEvidenceIsTheSameEachTime(t *testing.T) {
 	for i := range 40 {
 		blocks = append(blocks, pods(100+float64(i%7), "a", "b", "c", "d", "e"))
 	}
-	e := against(sum(blocks), tick(pods(90, "n"), pods(200, "a", "b", "c")), tick(pods(90, "n", "o", "p", "q", "r"), pods(200, "a", "b")), tick(pods(90, "n", "o", "p", "q", "r", "s")), tick(pods(90, "n", "o", "p", "q", "r", "s")))
+	e := against(sum(blocks), tick(pods(90, "n"), pods(200, "a", "b", "c")))
+	names := strings.Split("nopqrstuvwxyz", "")
+	for i := range 5 { // two more each tick
+		e.Ticks = append(e.Ticks, tick(pods(90, names[:3+2*i]...)))
+	}
 	e.Blocks = blocks
 	want, before := encode(t, Judge(input(e))), encode(t, e)
 	for range 200 {
