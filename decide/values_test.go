@@ -120,3 +120,18 @@ func TestValuesFalseAlarms(t *testing.T) {
 		}
 	}
 }
+
+func TestValuesOfNothing(t *testing.T) {
+	if got := meanSpell([]float64{1, 2, 1}, 5); got != 1 {
+		t.Errorf("without a spell above the level, spells of %v", got)
+	}
+	if got := meanSpell([]float64{9, 9, 1, 9, 1, 9, 9, 9}, 5); got != 2 {
+		t.Errorf("spells of %v, want 2", got)
+	}
+	if got := median(nil); got != 0 {
+		t.Errorf("a median of nothing: %v", got)
+	}
+	if got, _ := weighSigns([]sign{{}, {}}, 1); !math.IsInf(got, -1) {
+		t.Errorf("of no sign that is known: %v", got)
+	}
+}
