@@ -58,6 +58,9 @@ func Learn(blocks []signals.Side) Dispersion {
 	// The likely one is drawn to what is assumed by as much as the past is unsure.
 	known, assumed := 1/(se*se), 1/(assumedTick*assumedTick)
 	d.Likely.Tick = (math.Max(phi, 0)*known+assumedTick*assumed)/(known+assumed) + 1/math.Sqrt(known+assumed)
+	if phi > 2*se { // it is there for sure, and what was assumed no longer matters
+		d.Likely.Tick = math.Max(d.Likely.Tick, phi+se)
+	}
 	d.Shown.Run4, d.Likely.Run4 = lasting(spoke, rate, 4)
 	d.Shown.Run16, d.Likely.Run16 = lasting(spoke, rate, 16)
 	d.podwise(blocks)

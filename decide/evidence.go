@@ -52,36 +52,55 @@ func (e Evidence) dispersion() Dispersion {
 
 // weigh weighs all ticks. It reports false where none can be compared with anything.
 func (t *trial) weigh() (weighed, bool) {
+	w, ok := t.mix(-1)
+	if !ok {
+		return w, false
+	}
+	w.without = math.Inf(-1)
+	if w.logE >= crossCheck { // else it does not matter
+		if rest, ok := t.mix(t.loudest(w)); ok {
+			w.without = rest.logE
+		}
+	}
+	return w, true
+}
+
+// mix averages over onsets what was seen since each, leaving out tick skip.
+func (t *trial) mix(skip int) (weighed, bool) {
 	w := weighed{logE: math.Inf(-1)}
 	best := math.Inf(-1)
 	var seen stretch
 	// From the newest tick backwards, so that each step knows what was seen since the tick it is at.
 	for s := len(t.spans) - 1; s >= 0; s-- {
-		if !t.add(&seen, s) || !isOnset(s-t.first) {
+		if s != skip {
+			t.add(&seen, s)
+		}
+		if seen.ticks == 0 || t.spans[s].control == none || !isOnset(s-t.first) {
 			continue
 		}
 		l := t.likelihood(&seen)
 		shown, likely := t.variance(&seen)
 		if s == t.first {
-			w.logPass = l.bayes(&t.r.same, shown, likely)
+			w.logPass = l.bayes(&t.r.same, shown, shown)
 		}
 		e := l.atMost(math.Max(shown, likely)) + logOnset(s-t.first)
 		if e > hopeless {
 			e = l.bayes(&t.r.worse, shown, likely) + logOnset(s-t.first)
+			w.logE = logAdd(w.logE, e)
 		}
-		w.logE = logAdd(w.logE, e)
-		if e > best || w.stretch.ticks < 2 { // of one tick alone nothing is made: see withoutLoudest
+		if e > best || w.stretch.ticks < 2 { // of one tick alone nothing is made: see loudest
 			best, w.onset, w.stretch = e, s, seen
 		}
 	}
-	if math.IsInf(w.logE, 0) || math.IsNaN(w.logE) { // nothing was added, or counts too small to be divided by
-		return w, false
+	if math.IsInf(best, 0) || math.IsNaN(best) || math.IsInf(w.logE, 1) || math.IsNaN(w.logE) {
+		return w, false // nothing was compared, or counts too small to be divided by
 	}
-	w.without = t.withoutLoudest(w.onset, &w.stretch)
+	w.logE = math.Max(w.logE, hopeless)
 	return w, true
 }
 
-// hopeless is the logarithm of an e-value that need not be known any better: what it adds is nothing beside the hundreds that are needed.
+// hopeless is the logarithm of an e-value that need not be known any better: whatever falseAlarm is, more is needed. An onset
+// that has no more is left out, and where all have no more, this stands for "no more".
 const hopeless = -2
 
 // stretch is what was seen in a number of ticks.
@@ -154,35 +173,24 @@ func (t *trial) variance(s *stretch) (shown, likely float64) {
 	return of(t.d.Shown), of(t.d.Likely)
 }
 
-// withoutLoudest is the logarithm of the e-value of what was seen since tick from, without the tick that has the most errors
-// beyond the margin: one burst alone, however long its shadow, is not a regression. -Inf where nothing is left.
-func (t *trial) withoutLoudest(from int, all *stretch) float64 {
+// loudest is the tick since the onset that has the most errors beyond the margin: one burst alone, however long its shadow, is
+// not a regression, so that the evidence is weighed again without it.
+func (t *trial) loudest(w weighed) int {
 	loudest, most := -1, math.Inf(-1)
-	for i := from; i < len(t.spans); i++ {
+	for i := w.onset; i < len(t.spans); i++ {
 		x := t.spans[i]
 		if x.control == none {
 			continue
 		}
 		expected := (x.candidate.Errors + x.baseline.Errors) * x.share()
 		if x.control == after {
-			expected = x.candidate.Requests * t.past.rate * t.lifted(all)
+			expected = x.candidate.Requests * t.past.rate * t.lifted(&w.stretch)
 		}
 		if over := x.candidate.Errors - expected*t.r.value[below]; over > most {
 			loudest, most = i, over
 		}
 	}
-	var rest stretch
-	for i := from; i < len(t.spans); i++ {
-		if i != loudest {
-			t.add(&rest, i)
-		}
-	}
-	if rest.ticks == 0 {
-		return math.Inf(-1)
-	}
-	l := t.likelihood(&rest)
-	shown, likely := t.variance(&rest)
-	return l.bayes(&t.r.worse, shown, likely)
+	return loudest
 }
 
 // compared are the counts a stretch's candidate is held against.
