@@ -62,6 +62,9 @@ func run(args []string, stdout, stderr io.Writer) error {
 		report.WriteString(out.table() + "\n")
 	}
 	report.WriteString(describe(out.reach(j)))
+	if match == nil {
+		report.WriteString("\n" + out.figures(j))
+	}
 	fmt.Fprintf(&report, "\n%d runs of %d scenarios in %s\n", total(all), len(all), time.Since(begun).Round(time.Second))
 	if _, err := io.WriteString(stdout, report.String()); err != nil {
 		return err
