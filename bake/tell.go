@@ -54,7 +54,8 @@ func alertAtEnd(st *v1alpha1.BakeStatus, at time.Time) *v1alpha1.Alert {
 		}
 		a.Name = AlertHeld
 	case v1alpha1.OutcomeInconclusive:
-		if has(st.Reasons, decide.CodeBlind) || has(st.Reasons, decide.CodeSilent) || has(st.Reasons, decide.CodeSuspicion) {
+		worth := func(code string) bool { return has(st.Reasons, code) }
+		if slices.ContainsFunc([]string{decide.CodeBlind, decide.CodeSilent, decide.CodeSuspicion, decide.CodeShared}, worth) {
 			a = fire(AlertInconclusive, at)
 			a.Until = micro(at.Add(time.Hour))
 		}
