@@ -110,6 +110,8 @@ func ofBake(b *v1alpha1.Bake) Rollout {
 		r.Ended = st.Rollback.PatchedAt.UTC()
 	case st.EndedAt != nil && (st.Outcome == v1alpha1.OutcomeSuperseded || st.Outcome == v1alpha1.OutcomeAbandoned):
 		r.Ended = st.EndedAt.UTC()
+	case st.EndedAt != nil:
+		r.Watched = st.EndedAt.UTC()
 	}
 	return r
 }

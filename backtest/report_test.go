@@ -159,3 +159,21 @@ func TestClusterRollouts(t *testing.T) {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
+
+// A rollout begins in a second, and the one before passed within it: its bake is not cut short by the tick it needs.
+func TestOrder(t *testing.T) {
+	at := func(d time.Duration) time.Time { return time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC).Add(d) }
+	rollouts := []Rollout{
+		{Name: "web", To: "c", Started: at(40 * time.Second)},
+		{Name: "web", To: "a", Started: at(0), Watched: at(20*time.Second + 500*time.Millisecond)},
+		{Name: "web", To: "b", Started: at(20 * time.Second), Watched: at(30 * time.Second)},
+		{Name: "other", To: "a", Started: at(10 * time.Second)},
+	}
+	order(rollouts)
+	want := []time.Time{at(20*time.Second + 500*time.Millisecond), {}, at(40 * time.Second), {}}
+	for i, r := range rollouts {
+		if !r.Ended.Equal(want[i]) {
+			t.Errorf("%s to %s ends at %s, want %s", r.Name, r.To, r.Ended, want[i])
+		}
+	}
+}

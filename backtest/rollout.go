@@ -15,6 +15,7 @@ type Rollout struct {
 	Labels, Annotations   map[string]string // of the workload now, where they are known
 	Started               time.Time
 	Ended                 time.Time // when it was over, such as by the next one; zero: at the end of its window
+	Watched               time.Time // its bake is on record to have gone on until then; zero: not known
 	EndGiven              bool      // somebody says that it was over then, and that it passed if it was well
 	FirstReady, Completed time.Time // zero: not known
 
@@ -33,7 +34,8 @@ type Rollout struct {
 // id tells the rollouts of one workload from those of others.
 func (r Rollout) id() [3]string { return [3]string{r.Kind, r.Namespace, r.Name} }
 
-// order sorts rollouts by time, and has each end where the next one of its workload begins.
+// order sorts rollouts by time, and has each end where the next one of its workload begins: not before its own bake did, as
+// the start of a rollout is known to the second.
 func order(rollouts []Rollout) {
 	slices.SortStableFunc(rollouts, func(a, b Rollout) int {
 		return cmp.Or(a.Started.Compare(b.Started), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
@@ -43,6 +45,9 @@ func order(rollouts []Rollout) {
 		if before, ok := last[r.id()]; ok {
 			if p := &rollouts[before]; p.Ended.IsZero() && p.Started.Before(r.Started) {
 				p.Ended = r.Started
+				if p.Watched.After(p.Ended) {
+					p.Ended = p.Watched
+				}
 			}
 			if rollouts[i].Since.IsZero() && rollouts[before].Started.Before(r.Started) {
 				rollouts[i].Since = rollouts[before].Started
