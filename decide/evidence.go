@@ -309,7 +309,7 @@ func isOnset(s int) bool { return s <= 6 || (s <= 30 && s%3 == 0) || s%6 == 0 }
 
 // logOnset is the logarithm of the weight of "worse since tick s". The weights sum to less than 1 over all ticks, however
 // many there are, so that the e-value holds for a bake of any length. Most faults are there from the start and have most of
-// the weight; the rest is spread as c/((s+c)(s+c-1)), which sums to 1 over s = 1, 2, …
+// the weight; the rest is spread as c/((s+c)(s+c-1)), which sums to 1 over all later ticks s.
 func logOnset(s int) float64 {
 	const atStart, c = 0.85, 30
 	if s <= 0 {
