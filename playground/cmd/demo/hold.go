@@ -23,6 +23,9 @@ func (d *demo) keepUp(ctx context.Context, err error) {
 		{"webhook stand-in", a.Webhook + "/_sent"}, {"control", a.Control + "/state"}, {"bakewatch", "http://" + d.listen + "/metrics"}} {
 		d.plain(fmt.Sprintf("  %-17s %s", row[0], row[1]))
 	}
+	d.plain("  The same rollouts once more, from what Prometheus remembers; edit the policy to see what would have come of it:")
+	d.plain(fmt.Sprintf("  %s -n bakewatch get configmap bakewatch -o jsonpath='{.data.bakewatch\\.yaml}' > bakewatch.yaml", relative(d.kubectl)))
+	d.plain(fmt.Sprintf("  %s backtest --config bakewatch.yaml --kubeconfig %s", relative(d.bakewatch), relative(a.Kubeconfig)))
 	enter := make(chan struct{})
 	go func() {
 		if _, err := os.Stdin.Read(make([]byte, 1)); err == nil {
