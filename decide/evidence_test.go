@@ -144,6 +144,8 @@ func TestCountsThatAreHardlyAny(t *testing.T) {
 		"the past's":      against(spoke(tiny, 3), repeat(3, tick(spoke(100, 0)))...),
 		"the old pods'":   against(spoke(1000, 3), repeat(3, tick(spoke(tiny, 0), spoke(tiny, 0)))...),
 		"the blocks'":     learnt,
+
+		"the past's, and all requests fail": against(spoke(tiny, 0), repeat(3, tick(spoke(100, 100)))...),
 	} {
 		v := Judge(input(e))
 		encode(t, v)

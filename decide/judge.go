@@ -142,6 +142,9 @@ func (b *bench) judge(e Evidence) finding {
 	w, weighed := t.weigh()
 	if !weighed {
 		result, reason := e.threshold(b.names)
+		if result == Regressed { // never without evidence
+			result, reason.Code = Undecided, CodeSuspicion
+		}
 		return finding{result: result, reason: reason}
 	}
 	over := t.over(&w.stretch)
