@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -27,18 +28,18 @@ type pod struct {
 	failsOf1000 int
 }
 
-// scraped is the API of a Prometheus that has scraped the pods every 15 seconds, each at its own moment. away says when it
-// does not answer.
+// scraped is the API of a Prometheus that has scraped the pods every 15 seconds, each at its own moment. While it is
+// away it does not answer questions about the time after noon.
 type scraped struct {
 	pods []pod
-	away func(at time.Time) bool
+	away atomic.Bool
 }
 
 func (s *scraped) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	const between = 15 * time.Second
 	seconds, _ := strconv.ParseFloat(r.FormValue("time"), 64)
 	at := time.UnixMilli(int64(seconds * 1000))
-	if s.away != nil && s.away(at) {
+	if s.away.Load() && at.After(noon) {
 		w.WriteHeader(http.StatusServiceUnavailable)
 		return
 	}
@@ -111,13 +112,12 @@ func TestAllThatIsRead(t *testing.T) {
 	live, src := newEvidence(noon.Add(4*time.Second), p.Interval), source()
 	const n = 12
 	for i := 1; i < n; i++ {
-		down := i%4 == 0
-		store.away = func(at time.Time) bool { return down && at.After(noon) }
+		store.away.Store(i%4 == 0)
 		if i%5 != 0 { // else it was not looked at in time
 			live.read(context.Background(), src, q, noon.Add(time.Duration(i)*p.Interval))
 		}
 	}
-	store.away = nil
+	store.away.Store(false)
 	end := noon.Add(n * p.Interval)
 	live.read(context.Background(), source(), q, end)
 	again := newEvidence(noon.Add(4*time.Second), p.Interval)
