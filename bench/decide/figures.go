@@ -1,9 +1,7 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
-	"os"
 	"strings"
 )
 
@@ -51,28 +49,4 @@ func (r results) figures(j judge) string {
 		}
 	}
 	return w.String()
-}
-
-// readResults reads what write wrote.
-func readResults(path string) (results, error) {
-	var r results
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return r, fmt.Errorf("read results: %w", err)
-	}
-	if err := json.Unmarshal(data, &r); err != nil {
-		return r, fmt.Errorf("read results from %s: %w", path, err)
-	}
-	known := map[string]scenario{}
-	for _, s := range scenarios(nil, 1) {
-		known[s.name] = s
-	}
-	for i, s := range r.Scenarios {
-		of, ok := known[s.Name]
-		if !ok {
-			return r, fmt.Errorf("%s: no scenario is called %s any more; make bench-decide writes it anew", path, s.Name)
-		}
-		r.Scenarios[i].scenario = of
-	}
-	return r, nil
 }

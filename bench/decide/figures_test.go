@@ -1,6 +1,8 @@
 package main
 
 import (
+	"encoding/json"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -24,4 +26,28 @@ func TestDocsSayWhatWasMeasured(t *testing.T) {
 	if want := r.figures(defaultJudge()); said != want {
 		t.Errorf("docs/deciding.md says\n%s\nbut bench/results/decide.json\n%s", said, want)
 	}
+}
+
+// readResults reads what write wrote.
+func readResults(path string) (results, error) {
+	var r results
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return r, fmt.Errorf("read results: %w", err)
+	}
+	if err := json.Unmarshal(data, &r); err != nil {
+		return r, fmt.Errorf("read results from %s: %w", path, err)
+	}
+	known := map[string]scenario{}
+	for _, s := range scenarios(nil, 1) {
+		known[s.name] = s
+	}
+	for i, s := range r.Scenarios {
+		of, ok := known[s.Name]
+		if !ok {
+			return r, fmt.Errorf("%s: no scenario is called %s any more; make bench-decide writes it anew", path, s.Name)
+		}
+		r.Scenarios[i].scenario = of
+	}
+	return r, nil
 }
