@@ -115,7 +115,7 @@ func one(ctx context.Context, o Options, archive *prometheus.Archive, rollouts [
 		row.Outcome, row.Why = "NotWatched", p.NotWatched
 		return row, nil
 	}
-	if r.ByPattern && r.Candidate == nil && slices.ContainsFunc(p.Signals, func(s policy.Signal) bool { return s.ByPod }) {
+	if r.ByPattern && r.Candidate == nil && slices.ContainsFunc(p.Signals, func(s policy.Signal) bool { return s.By == signals.ByPod }) {
 		row.Outcome, row.Why = string(v1alpha1.OutcomeInconclusive), "a signal is by pod, and the rollout has no candidate.pods to tell its pods by"
 		return row, nil
 	}
@@ -267,7 +267,7 @@ func tickFor(ctx context.Context, source *prometheus.Source, r Rollout, p policy
 	}
 	for _, s := range p.Signals {
 		for _, at := range []time.Time{to, r.Started} { // the past tells where the new version does not
-			q := signals.Question{Signal: s.Name, Errors: s.Errors, Requests: s.Requests,
+			q := signals.Question{Signal: s.Name, Query: s.Query,
 				Vars: map[string]string{"namespace": r.Namespace, "workload": r.Name, "kind": r.Kind}}
 			for m := 15; m >= 0; m-- {
 				q.Bounds = append(q.Bounds, at.Add(-time.Duration(m)*time.Minute))

@@ -52,7 +52,9 @@ func (l *Loop) state(ctx context.Context, k Key, e *entry, live policy.Resolved)
 	s = State{Bake: b, Frozen: w.frozen, Live: live, Sight: l.Watcher.Sight(k), Current: e.current, Now: now}
 	switch b.Status.Phase {
 	case v1alpha1.PhaseBaking:
-		next = l.judge(ctx, k, w, now, b.Status.FirstReadyAt.Time)
+		if s.Unfound = w.unfound(now); !s.Unfound {
+			next = l.judge(ctx, k, w, now, b.Status.FirstReadyAt.Time)
+		}
 	case v1alpha1.PhaseVerifying:
 		next = l.judge(ctx, k, w, now, b.Status.Rollback.AvailableAt.Time)
 	case v1alpha1.PhaseRollingBack:
@@ -122,7 +124,9 @@ func (l *Loop) judge(ctx context.Context, k Key, w *work, now, start time.Time) 
 		return next
 	}
 	spec := w.bake.Spec
-	q := questionOf(k, spec, w.frozen)
+	measured := w.measured()
+	q := questionOf(k, spec, measured)
+	q.unknown = w.blind
 	to, from := rev(spec.To), ""
 	if spec.From != nil {
 		from = rev(*spec.From)
@@ -132,7 +136,7 @@ func (l *Loop) judge(ctx context.Context, k Key, w *work, now, start time.Time) 
 		to, from = "the restored "+rev(rb.Target), rev(rb.Target)+" before"
 	}
 	w.evidence.read(ctx, l.Source, q, edge)
-	in := w.evidence.input(to, from, w.frozen, l.deploys.since(k.Namespace, q.past.from))
+	in := w.evidence.input(to, from, measured, l.deploys.since(k.Namespace, q.past.from))
 	v := decide.Judge(in)
 	w.verdict = &v
 	if l.Recorder != nil && w.bake.Status.Rollback == nil {
@@ -160,6 +164,10 @@ func (l *Loop) carry(ctx context.Context, k Key, e *entry, s State, step Step) e
 		st.Phase, st.Observed = v1alpha1.PhaseRolling, step.Observed
 	case Begin:
 		st.Phase, st.FirstReadyAt = v1alpha1.PhaseBaking, now(s)
+	case Find:
+		if !l.find(ctx, k, w, s, st) {
+			return nil
+		}
 	case Complete:
 		st.CompletedAt = now(s)
 	case Intend:
@@ -294,7 +302,7 @@ func (w *work) summaries() []v1alpha1.SignalSummary {
 	if w.evidence == nil {
 		return nil
 	}
-	return w.evidence.summaries(w.frozen)
+	return w.evidence.summaries(w.measured())
 }
 
 func micro(t time.Time) metav1.MicroTime { return metav1.NewMicroTime(t.UTC()) }

@@ -2,10 +2,8 @@ package bake
 
 import (
 	"context"
-	"strconv"
 	"time"
 
-	"github.com/bakewatch/bakewatch/api/v1alpha1"
 	"github.com/bakewatch/bakewatch/decide"
 	"github.com/bakewatch/bakewatch/policy"
 	"github.com/bakewatch/bakewatch/signals"
@@ -17,8 +15,8 @@ type evidence struct {
 	anchor   time.Time // first edge; ticks are counted from here
 	lead     float64   // share of the first tick that was over when the first new pod was ready
 	interval time.Duration
-	signals  map[string]*track
-	judgedTo time.Time // newest edge that was read
+	signals  map[string]*track // by the signals' keys
+	judgedTo time.Time         // newest edge that was read
 }
 
 // track is one signal's share of it.
@@ -49,10 +47,14 @@ func (v *evidence) due(now time.Time) (edge, next time.Time) {
 // read brings the evidence up to edge: new ticks, and those the source could not answer before.
 func (v *evidence) read(ctx context.Context, src Source, q question, edge time.Time) {
 	for _, s := range q.policy.Signals {
-		t := v.signals[s.Name]
+		t := v.signals[s.Key()]
 		if t == nil {
 			t = &track{seen: map[string]int{}}
-			v.signals[s.Name] = t
+			v.signals[s.Key()] = t
+		}
+		if !s.Known() {
+			t.fail(v, edge, q.unknown)
+			continue
 		}
 		if t.history == nil || t.history.total.Missing == signals.Failed {
 			t.history = q.history(ctx, src, s)
@@ -180,11 +182,12 @@ type question struct {
 	past                past
 	days                []past // spans of earlier days; none where they are of no use
 	policy              policy.Resolved
+	unknown             string // why it is not known what measures the workload
 }
 
 func (q question) of(s policy.Signal) signals.Question {
 	return signals.Question{
-		Signal: s.Name, Errors: s.Errors, Requests: s.Requests, ByPod: s.ByPod,
+		Signal: s.Name, Query: s.Query,
 		Vars: map[string]string{"namespace": q.key.Namespace, "workload": q.key.Name, "kind": q.key.Kind},
 		Kind: q.key.Kind, Workload: q.key.Name, Candidate: q.candidate, Baseline: q.baseline, FromZero: q.fromZero, Born: q.born,
 	}
@@ -192,8 +195,8 @@ func (q question) of(s policy.Signal) signals.Question {
 
 // input is the evidence as the judge takes it; deployed are the workloads that are no neighbours because they deployed, too.
 func (v *evidence) input(to, from string, p policy.Resolved, deployed map[string]bool) decide.Input {
-	return p.Input(to, from, func(signal string) (e decide.Evidence, ok bool) {
-		if t := v.signals[signal]; t != nil {
+	return p.Input(to, from, func(key string) (e decide.Evidence, ok bool) {
+		if t := v.signals[key]; t != nil {
 			e.Ticks, e.Days, e.Lead = t.ticks, t.days.sides, v.lead
 			if t.history != nil {
 				e.History, e.Blocks, e.Learnt = t.history.total, t.history.blocks, t.history.learnt()
@@ -204,37 +207,4 @@ func (v *evidence) input(to, from string, p policy.Resolved, deployed map[string
 		}
 		return e, true
 	})
-}
-
-// summaries are the counts over the whole bake, for its record.
-func (v *evidence) summaries(p policy.Resolved) []v1alpha1.SignalSummary {
-	var out []v1alpha1.SignalSummary
-	for _, s := range p.Signals {
-		t := v.signals[s.Name]
-		if t == nil {
-			continue
-		}
-		var candidate, baseline signals.Counts
-		for _, r := range t.ticks {
-			if r.Candidate.Spoke() {
-				candidate = candidate.Add(r.Candidate.Counts)
-			}
-			if r.Baseline.Spoke() {
-				baseline = baseline.Add(r.Baseline.Counts)
-			}
-		}
-		sum := v1alpha1.SignalSummary{Name: s.Name, Candidate: ratio(candidate), Baseline: ratio(baseline)}
-		if t.history != nil {
-			sum.History = string(t.history.total.Missing)
-			if t.history.total.Spoke() {
-				sum.History = ratio(t.history.total.Counts)
-			}
-		}
-		out = append(out, sum)
-	}
-	return out
-}
-
-func ratio(c signals.Counts) string {
-	return strconv.FormatFloat(c.Errors, 'f', 0, 64) + " / " + strconv.FormatFloat(c.Requests, 'f', 0, 64)
 }

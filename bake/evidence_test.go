@@ -77,7 +77,7 @@ func (c *counters) Read(_ context.Context, q signals.Question) ([]signals.Readin
 }
 
 var asked = question{key: web, candidate: "new-", fromZero: true,
-	policy: policy.Resolved{Interval: 15 * time.Second, Signals: []policy.Signal{{Name: "s", ByPod: true}}}}
+	policy: policy.Resolved{Interval: 15 * time.Second, Signals: []policy.Signal{{Name: "s", Query: signals.Query{By: signals.ByPod, Errors: "e{}", Requests: "r{}"}}}}}
 
 // counted are the counts of every tick.
 func counted(v *evidence) []string {

@@ -382,6 +382,7 @@ type process struct {
 	loop   *Loop
 	cancel context.CancelFunc
 	ended  chan struct{}
+	finder Finder // nil: nothing is left to presets
 
 	state     sync.Mutex
 	dead      bool

@@ -46,6 +46,28 @@ type Source interface {
 	Read(ctx context.Context, q signals.Question) ([]signals.Reading, error)
 }
 
+// Finder finds what measures a workload.
+type Finder interface {
+	// Find looks for the queries behind the signals of those names, which policy leaves to presets, as of the time given. An
+	// error means that it cannot be known now.
+	Find(ctx context.Context, s Search) (Findings, error)
+}
+
+// Search is what a Finder is asked.
+type Search struct {
+	Key
+	Signals  []string
+	From, To v1alpha1.Revision // From is empty when there is none
+	Past     time.Time         // begin of the past in which From served
+	At       time.Time
+}
+
+// Findings are what measures a workload, and what does not.
+type Findings struct {
+	Measured    []signals.Found
+	NotMeasured []v1alpha1.NotMeasured
+}
+
 // Records keeps the Bakes.
 type Records interface {
 	// List calls each for every Bake, of all namespaces watched.
@@ -86,6 +108,7 @@ type Options struct {
 	Watcher  Watcher
 	Undoer   Undoer
 	Source   Source
+	Finder   Finder // nil: no preset measures anything
 	Records  Records
 	Teller   Teller
 	Recorder Recorder              // nil: nothing is recorded
@@ -121,6 +144,8 @@ type delivered struct {
 type work struct {
 	bake     *v1alpha1.Bake
 	frozen   policy.Resolved
+	searched time.Time // when what measures the workload was last looked for in vain
+	blind    string    // why it was in vain
 	evidence *evidence
 	verdict  *decide.Verdict
 	told     map[announce.Stage]bool

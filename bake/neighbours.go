@@ -28,7 +28,7 @@ type neighbours struct {
 // one that follows it. Where the source did not answer they are left for later.
 func (n *neighbours) read(ctx context.Context, src Source, ask signals.Question, v *evidence, upTo time.Time) {
 	ask.OtherNames = slices.Sorted(maps.Keys(n.before))
-	if !ask.ByPod || len(ask.OtherNames) == 0 {
+	if ask.By != signals.ByPod || len(ask.OtherNames) == 0 {
 		return
 	}
 	for edges := v.edges(n.ticks, upTo); len(edges) > 1; edges = v.edges(n.ticks, upTo) {

@@ -32,7 +32,7 @@ func (s *street) Read(_ context.Context, q signals.Question) ([]signals.Reading,
 	if s.fails[s.calls] {
 		return nil, errors.New("connection refused")
 	}
-	if q.Others > 0 && len(q.OtherNames) > 0 || !q.ByPod {
+	if q.Others > 0 && len(q.OtherNames) > 0 || q.By != signals.ByPod {
 		return nil, errors.New("a question that makes no sense")
 	}
 	rs := make([]signals.Reading, len(q.Bounds)-1)
@@ -55,7 +55,7 @@ func (s *street) Read(_ context.Context, q signals.Question) ([]signals.Reading,
 }
 
 var inTheStreet = question{key: web, candidate: "new-", historyOf: "old-", past: past{noon.Add(-time.Hour), noon}, policy: policy.Resolved{
-	Interval: 15 * time.Second, Layers: policy.Layers{Blame: true}, Signals: []policy.Signal{{Name: "s", ByPod: true}}}}
+	Interval: 15 * time.Second, Layers: policy.Layers{Blame: true}, Signals: []policy.Signal{{Name: "s", Query: signals.Query{By: signals.ByPod, Errors: "e{}", Requests: "r{}"}}}}}
 
 func TestNeighbours(t *testing.T) {
 	src := &street{others: 60}

@@ -133,7 +133,7 @@ func podsOf(sides ...signals.Side) (n int) {
 
 func TestThePastIsReadInBlocks(t *testing.T) {
 	q := question{key: web, historyOf: "old-", past: past{noon.Add(-time.Hour), noon},
-		policy: policy.Resolved{Interval: 15 * time.Second, Signals: []policy.Signal{{Name: "s", ByPod: true}}}}
+		policy: policy.Resolved{Interval: 15 * time.Second, Signals: []policy.Signal{{Name: "s", Query: signals.Query{By: signals.ByPod, Errors: "e{}", Requests: "r{}"}}}}}
 	src := &crowd{pods: 200}
 	h := q.history(context.Background(), src, q.policy.Signals[0])
 	if len(h.blocks) != 240 || h.total.Requests != 200*3600 || h.total.Missing != signals.Present {

@@ -243,7 +243,7 @@ func (w *world) start(set ...func(*process)) *process {
 	for _, f := range set {
 		f(p)
 	}
-	p.loop = NewLoop(Options{Watcher: p, Undoer: p, Source: p, Records: recordsOf{p}, Teller: teller{&w.people, p}, Recorder: w.recorder,
+	p.loop = NewLoop(Options{Watcher: p, Undoer: p, Source: p, Finder: p.finder, Records: recordsOf{p}, Teller: teller{&w.people, p}, Recorder: w.recorder,
 		Policy: func() *policy.Config { w.cluster.mu.Lock(); defer w.cluster.mu.Unlock(); return w.config }, Log: zap.NewNop(),
 		Metrics: NewMetrics(prometheus.NewRegistry()), Since: w.since, Workers: 2})
 	w.cluster.mu.Lock()

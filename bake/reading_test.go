@@ -104,7 +104,7 @@ func TestAllThatIsRead(t *testing.T) {
 		return s
 	}
 	p := policy.Resolved{Interval: 15 * time.Second, Window: 10 * time.Minute, Layers: policy.Layers{Threshold: true, Evidence: true, Blame: true},
-		Signals: []policy.Signal{{Name: "http-errors", ByPod: true, Errors: `r{namespace="$namespace",code=~"5.."}`, Requests: `r{namespace="$namespace"}`}}}
+		Signals: []policy.Signal{{Name: "http-errors", Query: signals.Query{By: signals.ByPod, Errors: `r{namespace="$namespace",code=~"5.."}`, Requests: `r{namespace="$namespace"}`}}}}
 	spec := v1alpha1.BakeSpec{StartedAt: *after(0), BaselineUntil: *after(0)}
 	q := question{key: web, candidate: "web-5b4f-", baseline: "web-7d9f-", historyOf: "web-7d9f-", fromZero: true, born: noon,
 		past: historySpan(spec), days: daySpans(spec, p.Window), policy: p}

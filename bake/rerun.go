@@ -135,7 +135,7 @@ func (r Rerun) firstHeard(ctx context.Context, src Source, q question, now time.
 		edges = append(edges, at)
 	}
 	for _, s := range q.policy.Signals {
-		for part := edges; s.ByPod && len(part) > 1; part = part[min(len(part)-1, atOnce):] {
+		for part := edges; s.By == signals.ByPod && len(part) > 1; part = part[min(len(part)-1, atOnce):] {
 			ask := q.of(s)
 			ask.Bounds = part[:min(len(part), atOnce+1)]
 			rs, err := src.Read(ctx, ask)

@@ -42,6 +42,8 @@ type State struct {
 	Current v1alpha1.Revision
 	// NewReady says that a pod of the new revision is ready. Looked up while Rolling.
 	NewReady bool
+	// Unfound says that it is not known yet what measures the workload, and may be looked for now.
+	Unfound bool
 	// Verdict is the judge's word on the ticks up to JudgedTo; nil before the first tick.
 	Verdict  *decide.Verdict
 	JudgedTo time.Time
@@ -72,6 +74,7 @@ const (
 	Wait     Do = "wait"     // nothing; look again at Until, or when something changes
 	Open     Do = "open"     // the record was just made: mark it as Rolling
 	Begin    Do = "begin"    // the first new pod is ready: start judging
+	Find     Do = "find"     // find out what measures the workload
 	Complete Do = "complete" // the rollout is complete: the window starts
 	Intend   Do = "intend"   // record the intent to roll back
 	Undo     Do = "undo"     // carry the undo out, and record its receipt
@@ -174,6 +177,9 @@ func (s State) unavailable() int32 {
 }
 
 func (s State) baking() Step {
+	if s.Unfound {
+		return Step{Do: Find}
+	}
 	if s.Verdict != nil && s.Verdict.Result == decide.Regressed {
 		if s.hold() == nil {
 			if step, wait := s.yields(); wait {

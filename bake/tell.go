@@ -55,7 +55,7 @@ func alertAtEnd(st *v1alpha1.BakeStatus, at time.Time) *v1alpha1.Alert {
 		a.Name = AlertHeld
 	case v1alpha1.OutcomeInconclusive:
 		worth := func(code string) bool { return has(st.Reasons, code) }
-		if slices.ContainsFunc([]string{decide.CodeBlind, decide.CodeSilent, decide.CodeSuspicion, decide.CodeShared}, worth) {
+		if slices.ContainsFunc([]string{decide.CodeBlind, decide.CodeSilent, decide.CodeSuspicion, decide.CodeShared, decide.CodeDisagree}, worth) {
 			a = fire(AlertInconclusive, at)
 			a.Until = micro(at.Add(time.Hour))
 		}

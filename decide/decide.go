@@ -48,6 +48,12 @@ type Verdict struct {
 	Reasons []Reason `json:"reasons,omitempty"`
 }
 
+// Wording is how sentences speak of what a signal counts: "8% of 1,240 requests failed".
+type Wording struct {
+	Counted string `json:"counted,omitempty"` // "requests"; empty: what the signal's query suggests
+	Bad     string `json:"bad,omitempty"`     // "failed"
+}
+
 // DefaultMargin is how many times worse is not yet worse, where policy says nothing. It is never 1: pods differ, and two
 // sides that are the same are found different if looked at for long enough.
 const DefaultMargin = 1.5

@@ -23,6 +23,9 @@ type Input struct {
 // Evidence is all that was read of one signal for one bake.
 type Evidence struct {
 	Signal    string
+	Source    string        // in sentences, where more than one source measures the signal
+	Query     signals.Query // how it is measured
+	Wording   Wording       // of its counts
 	Threshold Threshold
 	// History is the baseline's side before the rollout, over one window.
 	History signals.Side
@@ -63,6 +66,7 @@ func Judge(in Input) Verdict {
 	for _, e := range in.Signals {
 		findings = append(findings, b.judge(e))
 	}
+	b.contest(in.Signals, findings)
 	for _, v := range in.Values {
 		findings = append(findings, b.judgeValues(v))
 	}
@@ -124,6 +128,7 @@ type finding struct {
 	result   Result
 	reason   Reason
 	evidence *Reason // what the evidence layer adds to Regressed
+	since    int     // the tick since which it is Regressed
 	early    bool    // surely no worse than the margin
 }
 
@@ -193,10 +198,10 @@ func (b *bench) regressed(t *trial, w weighed) finding {
 	}
 	reason := t.e.reason(CodeThreshold, l, sentence)
 	reason.Numbers.LogE = w.logE
-	why := t.e.reason(CodeEvidence, l, t.e.Signal+": were "+b.names.to+" no worse than "+times(t.r.value[below])+", the chance of this would be "+oneIn(math.Exp(w.logE))+
+	why := t.e.reason(CodeEvidence, l, t.e.title()+": were "+b.names.to+" no worse than "+times(t.r.value[below])+", the chance of this would be "+oneIn(math.Exp(w.logE))+
 		", by the last "+ticks(len(t.spans)-w.onset)+", compared with "+w.stretch.control(b.names))
 	why.Numbers.LogE = w.logE
-	return finding{result: Regressed, reason: reason, evidence: &why}
+	return finding{result: Regressed, reason: reason, evidence: &why, since: w.onset}
 }
 
 // excused says that the candidate would be regressed if neighbours had not got worse with it.

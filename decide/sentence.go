@@ -23,7 +23,7 @@ func (s sides) fromOr(other string) string {
 // compare is the sentence that holds the candidate's counts against the baseline's.
 func (s sides) compare(e Evidence, l look) string {
 	var b strings.Builder
-	b.WriteString(e.Signal + ": " + percent(l.candidate.Rate()) + " of " + number(l.candidate.Requests) + " requests failed on " + s.to + podCount(e.Ticks))
+	b.WriteString(e.rate(l.candidate) + " on " + s.to + podCount(e.Ticks))
 	if s.from == "" {
 		b.WriteString("; the ceiling is " + percent(e.Threshold.Max) + ", and there is no earlier revision to compare with")
 		return b.String()
@@ -37,6 +37,51 @@ func (s sides) compare(e Evidence, l look) string {
 		b.WriteString("; over the ceiling of " + percent(e.Threshold.Max))
 	}
 	return b.String()
+}
+
+// title begins a sentence: the signal's name, and its source where more than one measures it.
+func (e Evidence) title() string { return title(e.Signal, e.Source) }
+
+func title(signal, source string) string {
+	if source == "" {
+		return signal
+	}
+	return signal + " (" + source + ")"
+}
+
+// words are how sentences speak of the counts.
+func (e Evidence) words() Wording {
+	switch {
+	case e.Wording.Counted != "":
+		return e.Wording
+	case e.Query.Histogram != "":
+		return Wording{Counted: "requests", Bad: "took over " + duration(e.Query.Over)}
+	case e.Query.Events != "":
+		return Wording{Counted: "looks at pods", Bad: "found such an event"}
+	}
+	return Wording{Counted: "requests", Bad: "failed"}
+}
+
+// rate is "http-errors: 8.1% of 1,240 requests failed".
+func (e Evidence) rate(c signals.Counts) string {
+	w := e.words()
+	return e.title() + ": " + percent(c.Rate()) + " of " + number(c.Requests) + " " + w.Counted + " " + w.Bad
+}
+
+// none says that nothing was counted.
+func (e Evidence) none() string {
+	if w := e.words(); w.Counted != "requests" {
+		return "had no " + w.Counted
+	}
+	return "served no request"
+}
+
+// duration prints seconds as people say them: 250ms, 2.5s.
+func duration(seconds float64) string {
+	if seconds < 1 {
+		return strconv.FormatFloat(seconds*1000, 'g', 4, 64) + "ms"
+	}
+	return strconv.FormatFloat(seconds, 'g', 4, 64) + "s"
 }
 
 func (e Evidence) reason(code string, l look, sentence string) Reason {

@@ -141,11 +141,11 @@ func (e Evidence) standing(names sides) (Result, Reason) {
 	switch {
 	case blind(e.Ticks), len(e.Ticks) >= 4 && blind(e.Ticks[len(e.Ticks)/2:]): // its second half counts by itself: it must not end blind
 		code, clause := e.blindness(total)
-		return Undecided, e.reason(code, all, e.Signal+": "+clause)
+		return Undecided, e.reason(code, all, e.title()+": "+clause)
 	case total.candidate.Requests == 0 && e.served(total) >= e.Threshold.MinRequests:
-		return Undecided, e.reason(CodeSilent, all, e.Signal+": "+names.to+" served no request, while "+names.fromOr("the version before")+" did")
+		return Undecided, e.reason(CodeSilent, all, e.title()+": "+names.to+" "+e.none()+", while "+names.fromOr("the version before")+" did")
 	case total.candidate.Requests < e.Threshold.MinRequests:
-		return Undecided, e.reason(CodeTooFewRequests, all, e.Signal+": "+number(total.candidate.Requests)+" requests on "+names.to+
+		return Undecided, e.reason(CodeTooFewRequests, all, e.title()+": "+number(total.candidate.Requests)+" "+e.words().Counted+" on "+names.to+
 			", fewer than the "+number(e.Threshold.MinRequests)+" needed to judge")
 	}
 	l := e.lookBack(len(e.Ticks) - 1)
@@ -157,8 +157,7 @@ func (e Evidence) standing(names sides) (Result, Reason) {
 		case l.candidate.Rate() > e.Threshold.Max:
 			code = CodeSuspicion
 		}
-		return Undecided, e.reason(code, l, e.Signal+": "+percent(l.candidate.Rate())+" of "+number(l.candidate.Requests)+
-			" requests failed on "+names.to+podCount(e.Ticks)+"; nothing is known of "+names.from+" ("+why(e.History)+")")
+		return Undecided, e.reason(code, l, e.rate(l.candidate)+" on "+names.to+podCount(e.Ticks)+"; nothing is known of "+names.from+" ("+why(e.History)+")")
 	}
 	// Healthy is said of the whole bake, so the sentence counts all of it.
 	if e.History.Spoke() {

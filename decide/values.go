@@ -4,16 +4,40 @@ import (
 	"math"
 	"slices"
 	"strconv"
+
+	"github.com/bakewatch/bakewatch/signals"
 )
 
 // Values are all that was read of one value signal for one bake: a latency quantile, memory, the share of throttled
 // periods. More is worse. A value that could not be read is NaN.
 type Values struct {
 	Signal    string
+	Source    string // in sentences, where more than one source measures the signal
 	Unit      string // in sentences, after the number: "s", "MiB"
 	Threshold ValueThreshold
 	History   []float64 // the baseline's values before the rollout, one a tick
 	Ticks     []Pair    // since the first new pod was ready, oldest first
+	Read      Evidence  // as it was read, for those who keep it
+}
+
+// Values is the evidence of a signal that is a value: what its sides have in place of counts.
+func (e Evidence) Values(t ValueThreshold, unit string) Values {
+	v := Values{Signal: e.Signal, Source: e.Source, Unit: unit, Threshold: t, Read: e}
+	for _, b := range e.Blocks {
+		v.History = append(v.History, value(b))
+	}
+	for _, r := range e.Ticks {
+		v.Ticks = append(v.Ticks, Pair{Candidate: value(r.Candidate), Baseline: value(r.Baseline)})
+	}
+	return v
+}
+
+// value is a side's value; NaN where it is missing.
+func value(s signals.Side) float64 {
+	if s.Missing != signals.Present {
+		return math.NaN()
+	}
+	return s.Value
 }
 
 // Pair is both sides' value in one tick.
@@ -21,10 +45,10 @@ type Pair struct{ Candidate, Baseline float64 }
 
 // ValueThreshold is the smallest effect that matters.
 type ValueThreshold struct {
-	Max      float64 // a value above it is too much, unless the baseline's was; 0: no ceiling
-	Increase float64 // how many times the baseline's value is too much
-	Floor    float64 // smallest increase that matters, in the signal's unit
-	Ticks    int     // how many of the newest ticks in a row must be over it
+	Max      float64 `json:"max,omitempty"` // a value above it is too much, unless the baseline's was; 0: no ceiling
+	Increase float64 `json:"increase"`      // how many times the baseline's value is too much
+	Floor    float64 `json:"floor"`         // smallest increase that matters, in the signal's unit
+	Ticks    int     `json:"ticks"`         // how many of the newest ticks in a row must be over it
 }
 
 func (t ValueThreshold) over(value, base float64) bool {
@@ -145,7 +169,7 @@ func (b *bench) judgeValues(v Values) finding {
 	}
 	if known*2 <= len(signs) {
 		return finding{result: Undecided, reason: Reason{Code: CodeBlind, Signal: v.Signal,
-			Sentence: v.Signal + ": could be compared in " + strconv.Itoa(known) + " of " + ticks(len(signs))}}
+			Sentence: title(v.Signal, v.Source) + ": could be compared in " + strconv.Itoa(known) + " of " + ticks(len(signs))}}
 	}
 	logE, onset := weighSigns(signs, spell)
 	reason := Reason{Code: CodeWithin, Signal: v.Signal, Sentence: v.sentence(0, b.names)}
@@ -184,7 +208,7 @@ func (v Values) sentence(onset int, names sides) string {
 		}
 	}
 	c, b := median(candidate), median(baseline)
-	s := v.Signal + ": " + v.amount(c) + " on " + names.to + " against " + v.amount(b) + " on " + names.fromOr("the version before")
+	s := title(v.Signal, v.Source) + ": " + v.amount(c) + " on " + names.to + " against " + v.amount(b) + " on " + names.fromOr("the version before")
 	if b > 0 && c >= 1.5*b {
 		s += "; " + times(c/b) + " as much"
 	}

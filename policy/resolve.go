@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/bakewatch/bakewatch/decide"
+	"github.com/bakewatch/bakewatch/signals"
 )
 
 // AnnotationPrefix begins the annotations on a workload that override its own policy.
@@ -294,13 +295,15 @@ func (s SignalRule) with(o SignalRule) SignalRule {
 
 func (s SignalRule) on() bool { return s.Enabled == nil || *s.Enabled }
 
-// resolved is the signal for a bake. All of s is set: it began from a defaultRule, and its queries were seen to.
+// resolved is the signal for a bake. Its threshold is set as a whole: it began from a defaultRule.
 func (s SignalRule) resolved(name string) Signal {
+	var q signals.Query // to be found, unless people wrote it
+	if p := s.Prometheus; p != nil {
+		q = signals.Query{By: signals.By(p.By), Errors: p.Errors, Requests: p.Requests}
+	}
 	return Signal{
-		Name:     name,
-		Errors:   s.Prometheus.Errors,
-		Requests: s.Prometheus.Requests,
-		ByPod:    s.Prometheus.By == "pod",
+		Name:  name,
+		Query: q,
 		Threshold: decide.Threshold{
 			Max:         float64(*s.Threshold.Max),
 			Increase:    float64(*s.Threshold.Increase),

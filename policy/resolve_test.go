@@ -10,6 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/bakewatch/bakewatch/decide"
+	"github.com/bakewatch/bakewatch/signals"
 )
 
 var api = Target{Kind: "Deployment", Namespace: "pay-eu", Name: "api-1", Labels: map[string]string{"tier": "web"}}
@@ -30,10 +31,12 @@ func TestForDefaults(t *testing.T) {
 		Window: 15 * time.Minute, Interval: 15 * time.Second, Verify: 2 * time.Minute, Deadline: 10 * time.Minute,
 		FalseAlarm: 0.001, Margin: 1.5, Layers: Layers{Threshold: true, Evidence: true, Blame: true},
 		Signals: []Signal{{
-			Name:      "http-errors",
-			Errors:    `http_requests_total{namespace="$namespace",code=~"5.."}`,
-			Requests:  `http_requests_total{namespace="$namespace"}`,
-			ByPod:     true,
+			Name: "http-errors",
+			Query: signals.Query{
+				By:       signals.ByPod,
+				Errors:   `http_requests_total{namespace="$namespace",code=~"5.."}`,
+				Requests: `http_requests_total{namespace="$namespace"}`,
+			},
 			Threshold: decide.Threshold{Max: 0.05, Increase: 2, Floor: 0.002, MinRequests: 5, Ticks: 2},
 		}},
 	}
@@ -100,12 +103,12 @@ func TestFor(t *testing.T) {
 			want: func(r *Resolved) { r.Margin, r.Layers.Evidence, r.PassEarly = 2, false, true }},
 		{name: "override passes early", config: "bake: {passEarly: true}\nworkloads: [{match: {name: '*'}, bake: {passEarly: false}}, {match: {name: web}, bake: {passEarly: true}}]", target: api},
 		{name: "override replaces queries as a whole", config: "workloads: [{match: {name: '*'}, signals: {http-errors: {prometheus: {errors: a, requests: b}}}}]", target: api,
-			want: func(r *Resolved) { r.Signals[0].Errors, r.Signals[0].Requests, r.Signals[0].ByPod = "a", "b", false }},
+			want: func(r *Resolved) { r.Signals[0].Query = signals.Query{Errors: "a", Requests: "b"} }},
 		{name: "override adds and removes signals", config: "workloads: [{match: {name: '*'}, signals: {http-errors: {enabled: false}, a: {prometheus: {errors: e, requests: r}, threshold: {max: 9%}}}}]", target: api,
 			want: func(r *Resolved) {
 				th := r.Signals[0].Threshold
 				th.Max = 0.09
-				r.Signals = []Signal{{Name: "a", Errors: "e", Requests: "r", Threshold: th}}
+				r.Signals = []Signal{{Name: "a", Query: signals.Query{Errors: "e", Requests: "r"}, Threshold: th}}
 			}},
 		{name: "signal whose queries are in an override for others", target: api,
 			config: "workloads:\n- {match: {name: web}, signals: {a: {prometheus: {errors: e, requests: r}}}}\n- {match: {name: 'api-*'}, signals: {a: {threshold: {max: 9%}}}}",
@@ -313,7 +316,7 @@ func TestOverrideOrder(t *testing.T) {
 		if !got.Watched || got.Mode != Guard || got.Window != 7*time.Minute || got.Interval != 7*time.Second || got.Verify != 70*time.Second || got.Deadline != 7*time.Hour || !got.PassEarly {
 			t.Fatalf("the last override does not win: %+v", got)
 		}
-		want := Signal{Name: DefaultSignal, Errors: "x", Requests: "y", Threshold: decide.Threshold{Max: 0.07, Increase: 7, Floor: 0.007, MinRequests: 7, Ticks: 7}}
+		want := Signal{Name: DefaultSignal, Query: signals.Query{Errors: "x", Requests: "y"}, Threshold: decide.Threshold{Max: 0.07, Increase: 7, Floor: 0.007, MinRequests: 7, Ticks: 7}}
 		for _, s := range got.Signals {
 			if s.Name == DefaultSignal && s != want {
 				t.Fatalf("the last override does not win: %+v", s)

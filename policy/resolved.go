@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/bakewatch/bakewatch/decide"
+	"github.com/bakewatch/bakewatch/signals"
 )
 
 // Mode says how far Bakewatch may go.
@@ -83,11 +84,47 @@ func (r *Resolved) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// Signal is one signal's query and threshold, resolved.
+// Signal is one signal's query and threshold, resolved. A query that is not known is to be found among the presets: what
+// measures the workload is known once its bake begins (Measured).
 type Signal struct {
-	Name      string           `json:"name"`
-	Errors    string           `json:"errors"`   // Prometheus selector of the counter of failed requests, variables not yet replaced
-	Requests  string           `json:"requests"` // likewise of all requests
-	ByPod     bool             `json:"byPod"`    // whether the series carry a pod label
-	Threshold decide.Threshold `json:"threshold"`
+	Name string `json:"name"`
+	signals.Query
+	Threshold decide.Threshold      `json:"threshold"`
+	Level     decide.ValueThreshold `json:"level,omitzero"` // in place of Threshold where the query is for a value
+	Unit      string                `json:"unit,omitempty"` // of the value, in sentences
+	Wording   decide.Wording        `json:"wording,omitzero"`
+}
+
+// Key tells the signal from others of the same name that another source answers.
+func (s Signal) Key() string { return s.Query.Key(s.Name) }
+
+// Unfound are the names of the signals whose queries are to be found among the presets.
+func (r Resolved) Unfound() []string {
+	var out []string
+	for _, s := range r.Signals {
+		if !s.Known() {
+			out = append(out, s.Name)
+		}
+	}
+	return out
+}
+
+// Measured is r with what was found in place of the signals whose queries were to be found. A signal of which nothing was
+// found is gone: the workload has no such metric.
+func (r Resolved) Measured(found []signals.Found) Resolved {
+	var all []Signal
+	for _, s := range r.Signals {
+		if s.Known() {
+			all = append(all, s)
+			continue
+		}
+		for _, f := range found {
+			if f.Signal == s.Name {
+				s.Query = f.Query
+				all = append(all, s)
+			}
+		}
+	}
+	r.Signals = all
+	return r
 }

@@ -21,13 +21,15 @@ type Line struct {
 	To   string  `json:"to,omitempty"`   // what sentences call the candidate
 	From *string `json:"from,omitempty"` // likewise the baseline; "" says that there is no earlier revision, nil says nothing
 
-	Signals map[string]Signal `json:"signals"`
+	Signals map[string]Signal `json:"signals"` // by key: the signal's name, or name@source where that is not prometheus
 }
 
 // Signal is one signal's share of a line. A nil field leaves what earlier lines said.
 type Signal struct {
 	Candidate signals.Side `json:"candidate"`
 	Baseline  signals.Side `json:"baseline"`
+
+	Query *signals.Query `json:"query,omitempty"` // how it was measured
 
 	History    *History       `json:"history,omitempty"`
 	Lead       float64        `json:"lead,omitempty"` // share of the first tick that was over before the candidate served

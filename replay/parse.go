@@ -126,6 +126,10 @@ func parseSignals(raw json.RawMessage, path string) (map[string]Signal, error) {
 				s.History = &History{}
 				return parseSide(v, at, &s.History.Side, &s.History.Blocks)
 			},
+			"query": func(v json.RawMessage, at string) error {
+				s.Query = &signals.Query{}
+				return parseQuery(v, at, s.Query)
+			},
 			"lead":       func(v json.RawMessage, at string) (err error) { s.Lead, err = share(v, at); return err },
 			"days":       func(v json.RawMessage, at string) (err error) { s.Days, err = parseSides(v, at); return err },
 			"neighbours": func(v json.RawMessage, at string) (err error) { s.Neighbours, err = parseNeighbours(v, at); return err },
@@ -134,6 +138,19 @@ func parseSignals(raw json.RawMessage, path string) (map[string]Signal, error) {
 		return err
 	})
 	return out, err
+}
+
+// parseQuery reads how a signal was measured. What it asks makes no difference here; what it counts is in the sentences.
+func parseQuery(raw json.RawMessage, path string, into *signals.Query) error {
+	word := func(to *string) func(json.RawMessage, string) error {
+		return func(v json.RawMessage, at string) error { return text(v, at, to) }
+	}
+	return object(raw, path, keys{
+		"source": word(&into.Source), "preset": word(&into.Preset), "by": word((*string)(&into.By)),
+		"errors": word(&into.Errors), "good": word(&into.Good), "requests": word(&into.Requests), "histogram": word(&into.Histogram),
+		"over":   func(v json.RawMessage, at string) (err error) { into.Over, err = number(v, at); return err },
+		"events": word(&into.Events), "value": word(&into.Value), "of": word(&into.Of), "baselineValue": word(&into.BaselineValue),
+	})
 }
 
 // missing are the ways in which a side may be missing.
@@ -146,9 +163,10 @@ func parseSide(raw json.RawMessage, path string, into *signals.Side, blocks *[]s
 		return nil
 	}
 	var s signals.Side
-	var requests, errs count
+	var requests, errs, value count
 	var pods bool
 	known := keys{
+		"value":    func(v json.RawMessage, at string) error { return value.read(v, at) },
 		"requests": func(v json.RawMessage, at string) error { return requests.read(v, at) },
 		"errors":   func(v json.RawMessage, at string) error { return errs.read(v, at) },
 		"detail":   func(v json.RawMessage, at string) error { return text(v, at, &s.Detail) },
@@ -185,8 +203,8 @@ func parseSide(raw json.RawMessage, path string, into *signals.Side, blocks *[]s
 		requests.orElse(sum.Requests)
 		errs.orElse(sum.Errors)
 	}
-	s.Requests, s.Errors = requests.value, errs.value
-	if s.Missing == signals.Present && (!requests.known || !errs.known) {
+	s.Requests, s.Errors, s.Value = requests.value, errs.value, value.value
+	if s.Missing == signals.Present && !value.known && (!requests.known || !errs.known) {
 		s = signals.Side{Missing: signals.NoSeries, Detail: s.Detail}
 		if requests.given || errs.given {
 			s.Missing = signals.NotNumber

@@ -1,6 +1,9 @@
 package replay
 
 import (
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/bakewatch/bakewatch/decide"
@@ -77,6 +80,9 @@ func (t *Tape) add(signal string, s Signal) {
 		learnt := decide.Learn(h.Blocks) // once, not at every line
 		e.History, e.Blocks, e.Learnt = h.Side, h.Blocks, &learnt
 	}
+	if s.Query != nil {
+		e.Query = *s.Query
+	}
 	if s.Lead != 0 {
 		e.Lead = s.Lead
 	}
@@ -106,6 +112,20 @@ func (t *Tape) Evidence(signal string) (decide.Evidence, bool) {
 		return decide.Evidence{}, false
 	}
 	return *e, true
+}
+
+// Found is what the lines measured, by signal and source, and how, where they say so. It is sorted by key.
+func (t *Tape) Found() []signals.Found {
+	var out []signals.Found
+	for _, key := range slices.Sorted(maps.Keys(t.tracks)) {
+		q := t.tracks[key].Query
+		name, source, _ := strings.Cut(key, "@")
+		if q.Source == "" {
+			q.Source = source
+		}
+		out = append(out, signals.Found{Signal: name, Query: q})
+	}
+	return out
 }
 
 // Names are what sentences call the candidate and the baseline.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/bakewatch/bakewatch/decide"
 	"github.com/bakewatch/bakewatch/signals"
@@ -14,7 +15,11 @@ import (
 // the last line's verdict is the one that was given. head names the workload. Nothing is written while there is no tick.
 func Encode(head Line, in decide.Input) ([]byte, error) {
 	ticks := 0
-	for _, e := range in.Signals {
+	tracks := slices.Clone(in.Signals)
+	for _, v := range in.Values {
+		tracks = append(tracks, v.Read)
+	}
+	for _, e := range tracks {
 		ticks = max(ticks, len(e.Ticks))
 	}
 	var out bytes.Buffer
@@ -26,7 +31,7 @@ func Encode(head Line, in decide.Input) ([]byte, error) {
 			l = head
 			l.To, l.From, l.Signals = in.To, &in.From, map[string]Signal{}
 		}
-		for _, e := range in.Signals {
+		for _, e := range tracks {
 			if i >= len(e.Ticks) {
 				continue
 			}
@@ -36,7 +41,7 @@ func Encode(head Line, in decide.Input) ([]byte, error) {
 			if i == 0 {
 				s.past(e)
 			}
-			l.Signals[e.Signal] = s
+			l.Signals[e.Query.Key(e.Signal)] = s
 		}
 		if err := enc.Encode(l); err != nil {
 			return nil, fmt.Errorf("write a line: %w", err)
@@ -48,6 +53,9 @@ func Encode(head Line, in decide.Input) ([]byte, error) {
 // past adds what is known of the time before.
 func (s *Signal) past(e decide.Evidence) {
 	s.Lead = e.Lead
+	if e.Query.Preset != "" { // else it is in the policy
+		s.Query = &e.Query
+	}
 	s.History = &History{Side: finite(e.History)}
 	for _, b := range e.Blocks {
 		s.History.Blocks = append(s.History.Blocks, finite(b))
@@ -62,7 +70,7 @@ func (s *Signal) past(e decide.Evidence) {
 
 // finite is a side as JSON can say it: a count that is no number is missing.
 func finite(s signals.Side) signals.Side {
-	if s.Missing == signals.Present && (!ok(s.Requests) || !ok(s.Errors)) {
+	if s.Missing == signals.Present && (!ok(s.Requests) || !ok(s.Errors) || !ok(s.Value)) {
 		return signals.Side{Missing: signals.NotNumber}
 	}
 	return s

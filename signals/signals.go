@@ -42,6 +42,8 @@ type Side struct {
 	Detail  string  `json:"detail,omitempty"` // one clause for people when Missing is set, e.g. "prometheus: connection refused"
 	Counts
 	Pods map[string]Counts `json:"pods,omitempty"` // by pod where the source can tell; the sum of it is Counts
+	// Value is what a question for a value found: the worst pod's, where pods are told apart. It has no counts then.
+	Value float64 `json:"value,omitempty"`
 }
 
 // Spoke reports whether the side's counts may be believed: present, not negative and not beyond counting.
@@ -69,12 +71,79 @@ type Reading struct {
 	Others map[string]Counts `json:"others,omitempty"`
 }
 
-// Question asks a source for the Readings of one count signal of one workload over consecutive windows.
+// The sources, by name.
+const (
+	Prometheus = "prometheus"
+	Datadog    = "datadog"
+	Kubernetes = "kubernetes"
+	Logs       = "logs"
+	Probe      = "probe"
+)
+
+// By says how a source tells the two sides apart.
+type By string
+
+// What the sides may be told apart by.
+const (
+	ByService By = ""        // not at all: the whole service is counted, and all of it is Candidate
+	ByPod     By = "pod"     // by the pods' names
+	ByVersion By = "version" // by the version that both sides report of themselves
+)
+
+// Query is how one source measures a signal, in that source's language, with variables that are not yet replaced. Exactly
+// one of Errors, Good, Histogram, Events and Value is set; a Query without any is not known yet.
+type Query struct {
+	Source string `json:"source,omitempty"` // one of the sources; empty means prometheus
+	Preset string `json:"preset,omitempty"` // the preset it was taken from; empty: people wrote it
+	By     By     `json:"by,omitempty"`
+
+	// Errors counts the requests that failed, Good those that did not, of all that Requests counts.
+	Errors   string `json:"errors,omitempty"`
+	Good     string `json:"good,omitempty"`
+	Requests string `json:"requests,omitempty"`
+	// Histogram is one of durations in seconds: its observations are the requests, and those above Over failed.
+	Histogram string  `json:"histogram,omitempty"`
+	Over      float64 `json:"over,omitempty"`
+	// Events is a counter of events, by pod. Each pod is one request in each window, which failed if there was an event.
+	Events string `json:"events,omitempty"`
+	// Value is a value of which more is worse; Of, if set, divides it. BaselineValue, if set, asks for the baseline's apart:
+	// then neither is told apart by pod.
+	Value         string `json:"value,omitempty"`
+	Of            string `json:"of,omitempty"`
+	BaselineValue string `json:"baselineValue,omitempty"`
+}
+
+// Known reports whether the query asks for anything.
+func (q Query) Known() bool {
+	return q.Errors != "" || q.Good != "" || q.Histogram != "" || q.Events != "" || q.Value != ""
+}
+
+// From is the name of the source that answers it.
+func (q Query) From() string {
+	if q.Source == "" {
+		return Prometheus
+	}
+	return q.Source
+}
+
+// Key tells a signal measured by the query from others of the same name that another source answers.
+func (q Query) Key(signal string) string {
+	if q.From() == Prometheus {
+		return signal
+	}
+	return signal + "@" + q.From()
+}
+
+// Found is one way in which a signal of a workload is measured.
+type Found struct {
+	Signal string `json:"signal"`
+	Query
+}
+
+// Question asks a source for the Readings of one signal of one workload over consecutive windows.
 type Question struct {
-	Signal    string // name of the signal, for messages
-	Errors    string // query for the counter of failed requests, in the source's language, variables not yet replaced
-	Requests  string // query for the counter of all requests
-	ByPod     bool   // the counters carry a pod label; without it they count the whole service, and all of it is Candidate
+	Signal string // name of the signal, for messages
+	Query
 	Vars      map[string]string
 	Kind      string // of the workload
 	Workload  string // its name

@@ -98,10 +98,55 @@ type Reason struct {
 	Sentence string `json:"sentence"`
 }
 
+// Measured is one way in which a signal of the workload is measured.
+type Measured struct {
+	// Signal is the signal's name, Source what answers: prometheus, datadog, ...
+	Signal string `json:"signal"`
+	Source string `json:"source"`
+	// Preset is the preset the query was taken from.
+	// +optional
+	Preset string `json:"preset,omitempty"`
+	// By says how new and old pods are told apart: pod, version, or empty for the whole service.
+	// +optional
+	By string `json:"by,omitempty"`
+	// The query, in the source's language. Which of these are set depends on what is measured.
+	// +optional
+	Errors string `json:"errors,omitempty"`
+	// +optional
+	Good string `json:"good,omitempty"`
+	// +optional
+	Requests string `json:"requests,omitempty"`
+	// +optional
+	Histogram string `json:"histogram,omitempty"`
+	// Over is the duration above which a request is slow, e.g. 250ms.
+	// +optional
+	Over string `json:"over,omitempty"`
+	// +optional
+	Events string `json:"events,omitempty"`
+	// +optional
+	Value string `json:"value,omitempty"`
+	// +optional
+	Of string `json:"of,omitempty"`
+	// +optional
+	BaselineValue string `json:"baselineValue,omitempty"`
+}
+
+// NotMeasured is a preset that does not measure the workload, and why.
+type NotMeasured struct {
+	Signal string `json:"signal"`
+	Source string `json:"source"`
+	Preset string `json:"preset"`
+	Why    string `json:"why"`
+}
+
 // SignalSummary is what a signal counted over the whole bake.
 type SignalSummary struct {
 	Name string `json:"name"`
-	// Candidate and Baseline are "errors / requests" over the bake, History the baseline's before the rollout.
+	// Source is what answered; absent for prometheus.
+	// +optional
+	Source string `json:"source,omitempty"`
+	// Candidate and Baseline are "errors / requests" over the bake, History the baseline's before the rollout; for a signal
+	// that is a value, the median of it.
 	// +optional
 	Candidate string `json:"candidate,omitempty"`
 	// +optional
@@ -185,6 +230,17 @@ type BakeStatus struct {
 	CompletedAt *metav1.MicroTime `json:"completedAt,omitempty"`
 	// +optional
 	EndedAt *metav1.MicroTime `json:"endedAt,omitempty"`
+	// FoundAt is when it was looked for what measures the workload; absent while that is not known.
+	// +optional
+	FoundAt *metav1.MicroTime `json:"foundAt,omitempty"`
+	// Measured is what was found for the signals that policy leaves to presets.
+	// +kubebuilder:validation:MaxItems=64
+	// +optional
+	Measured []Measured `json:"measured,omitempty"`
+	// NotMeasured are the presets that were not chosen.
+	// +kubebuilder:validation:MaxItems=128
+	// +optional
+	NotMeasured []NotMeasured `json:"notMeasured,omitempty"`
 	// +optional
 	Signals []SignalSummary `json:"signals,omitempty"`
 	// +optional

@@ -82,7 +82,7 @@ func judge(config *policy.Config, readings io.Reader, stdout, stderr io.Writer) 
 		tape.Tick = resolved.Interval
 		tape.Add(line)
 		to, from := tape.Names()
-		if err := out.Encode(decide.Judge(resolved.Input(to, from, tape.Evidence))); err != nil {
+		if err := out.Encode(decide.Judge(resolved.Measured(tape.Found()).Input(to, from, tape.Evidence))); err != nil {
 			return fmt.Errorf("write the verdict on line %d: %w", in.Number(), err)
 		}
 	}
@@ -114,7 +114,8 @@ func known(l replay.Line, p policy.Resolved) error {
 	for _, s := range p.Signals {
 		names = append(names, s.Name)
 	}
-	for _, name := range slices.Sorted(maps.Keys(l.Signals)) {
+	for _, key := range slices.Sorted(maps.Keys(l.Signals)) {
+		name, _, _ := strings.Cut(key, "@")
 		if !slices.Contains(names, name) {
 			return fmt.Errorf("signals.%s: the configuration has no such signal for this workload (it has: %s)", name, strings.Join(names, ", "))
 		}

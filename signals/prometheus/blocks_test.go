@@ -39,7 +39,7 @@ func TestBlocksAddUp(t *testing.T) {
 				}
 			}
 		}
-		q := signals.Question{ByPod: true, Candidate: "web-", Bounds: seconds(0, block*blocks)}
+		q := signals.Question{Query: signals.Query{By: signals.ByPod}, Candidate: "web-", Bounds: seconds(0, block*blocks)}
 		want := tell(q, requests, errs)[0].Candidate
 		q.Bounds = nil
 		for i := range blocks + 1 {

@@ -92,7 +92,7 @@ func TestGrowth(t *testing.T) {
 }
 
 func TestSides(t *testing.T) {
-	byPod := signals.Question{ByPod: true, Candidate: "new-", Baseline: "old-", Bounds: seconds(120, 135), Requests: `r{}`, Errors: `e{}`}
+	byPod := signals.Question{Query: signals.Query{By: signals.ByPod, Requests: `r{}`, Errors: `e{}`}, Candidate: "new-", Baseline: "old-", Bounds: seconds(120, 135)}
 	steady := func(at float64) float64 { return 100 + 2*at }
 	old := counter("pod=old-1,code=200", every(5, 135, 15, steady))
 	oldCounts := signals.Counts{Requests: 30}
@@ -320,7 +320,7 @@ func TestSides(t *testing.T) {
 
 func TestAnswersWithoutPods(t *testing.T) {
 	bounds := seconds(120, 135)
-	byPod := signals.Question{ByPod: true, Candidate: "new-", Bounds: bounds, Requests: `r{}`}
+	byPod := signals.Question{Query: signals.Query{By: signals.ByPod, Requests: `r{}`}, Candidate: "new-", Bounds: bounds}
 	got := tell(byPod, nil, nil)[0]
 	if want := (signals.Side{Missing: signals.NoSeries, Detail: "no series for r{}"}); !cmp.Equal(want, got.Candidate) {
 		t.Errorf("empty answer: %+v, want %+v", got.Candidate, want)
@@ -335,7 +335,7 @@ func TestAnswersWithoutPods(t *testing.T) {
 }
 
 func TestWholeService(t *testing.T) {
-	q := signals.Question{Bounds: seconds(120, 135), Requests: `r{}`}
+	q := signals.Question{Query: signals.Query{Requests: `r{}`}, Bounds: seconds(120, 135)}
 	requests := model.Matrix{
 		counter("instance=ingress-1,code=200", "119:10 134:30"),
 		counter("instance=ingress-1,code=500", "134:4"),
@@ -357,7 +357,7 @@ func TestManyPodsHaveOnlyATotal(t *testing.T) {
 	for i := range maxPods + 1 {
 		requests = append(requests, counter(fmt.Sprintf("pod=new-%d", i), "119:10 134:12"))
 	}
-	q := signals.Question{ByPod: true, Candidate: "new-", FromZero: true, Bounds: seconds(120, 135), Requests: `r{}`}
+	q := signals.Question{Query: signals.Query{By: signals.ByPod, Requests: `r{}`}, Candidate: "new-", FromZero: true, Bounds: seconds(120, 135)}
 	got := tell(q, requests, nil)[0].Candidate
 	if got.Pods != nil || got.Requests != 2*(maxPods+1) {
 		t.Errorf("%d pods named, %v requests, want none named and %d", len(got.Pods), got.Requests, 2*(maxPods+1))
@@ -440,8 +440,8 @@ func TestSplitIsWhole(t *testing.T) {
 		until := tick * float64(ticks)
 		requests, errs := fleet(t, until)
 		q := signals.Question{
-			ByPod: rapid.Bool().Draw(t, "by pod"), Candidate: "new-", Baseline: "old-", FromZero: rapid.Bool().Draw(t, "from zero"),
-			Requests: `r{}`,
+			Query:     signals.Query{By: rapid.SampledFrom([]signals.By{signals.ByPod, signals.ByService}).Draw(t, "by"), Requests: `r{}`},
+			Candidate: "new-", Baseline: "old-", FromZero: rapid.Bool().Draw(t, "from zero"),
 		}
 		if rapid.Bool().Draw(t, "overlap") {
 			q.Baseline = "new-2-"
@@ -513,7 +513,7 @@ func TestCountsAreTheSteps(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		const tick, ticks = 15.0, 12
 		scrape := rapid.SampledFrom([]float64{1, 5, 15, 30, 60}).Draw(t, "scrape")
-		q := signals.Question{ByPod: true, Candidate: "new-", FromZero: rapid.Bool().Draw(t, "from zero"), Requests: `r{}`}
+		q := signals.Question{Query: signals.Query{By: signals.ByPod, Requests: `r{}`}, Candidate: "new-", FromZero: rapid.Bool().Draw(t, "from zero")}
 		for i := range ticks + 1 {
 			q.Bounds = append(q.Bounds, second(tick*float64(i)))
 		}
@@ -572,7 +572,7 @@ func BenchmarkCount(b *testing.B) {
 	}
 	for _, windows := range []int{1, 60} {
 		b.Run(fmt.Sprintf("windows=%d", windows), func(b *testing.B) {
-			q := signals.Question{ByPod: true, Candidate: "new-", Baseline: "old-", FromZero: true}
+			q := signals.Question{Query: signals.Query{By: signals.ByPod}, Candidate: "new-", Baseline: "old-", FromZero: true}
 			for i := range windows + 1 {
 				q.Bounds = append(q.Bounds, second(15*float64(i)))
 			}

@@ -45,7 +45,9 @@ func FuzzAnswer(f *testing.F) {
 		q := asking()
 		q.Bounds, q.FromZero = seconds(105, 120, 135), true
 		for _, byPod := range []bool{true, false} {
-			q.ByPod = byPod
+			if !byPod {
+				q.By = signals.ByService
+			}
 			readings, err := source.Read(t.Context(), q)
 			if err != nil || len(readings) != 2 {
 				t.Fatalf("%d readings, %v", len(readings), err)

@@ -13,7 +13,7 @@ import (
 // of the question tells; what is asked for it here is remembered for when its turn comes.
 func (s *Source) others(ctx context.Context, q signals.Question, newest []span) ([]string, error) {
 	switch {
-	case !q.ByPod:
+	case q.By != signals.ByPod:
 		return nil, nil
 	case len(q.OtherNames) > 0 || q.Others <= 0:
 		return q.OtherNames, nil

@@ -91,7 +91,7 @@ func TestOthers(t *testing.T) {
 		{"the largest", func(q *signals.Question) { q.Others = 2 }, map[string]signals.Counts{"web-proxy": proxy, "web-db": db}},
 		{"by name", func(q *signals.Question) { q.OtherNames = []string{"cart", "gone", "web"} },
 			map[string]signals.Counts{"cart": cart, "web": {Requests: 45}}},
-		{"of a service", func(q *signals.Question) { q.ByPod, q.Others = false, 5 }, nil},
+		{"of a service", func(q *signals.Question) { q.By, q.Others = signals.ByService, 5 }, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			ask := q

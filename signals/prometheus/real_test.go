@@ -114,8 +114,9 @@ func TestRealPrometheus(t *testing.T) {
 	pods := map[string]*process{"app-old-1": old}
 	discover(t, targets, pods)
 	q := signals.Question{
-		Signal: "http-errors", ByPod: true, Candidate: "app-new-", Baseline: "app-old-", FromZero: true,
-		Errors: `http_requests_total{namespace="$namespace",code=~"5.."} # failures`, Requests: `http_requests_total{namespace=~"$namespace"}`,
+		Signal: "http-errors", Candidate: "app-new-", Baseline: "app-old-", FromZero: true,
+		Query: signals.Query{By: signals.ByPod,
+			Errors: `http_requests_total{namespace="$namespace",code=~"5.."} # failures`, Requests: `http_requests_total{namespace=~"$namespace"}`},
 		Vars: map[string]string{"namespace": "shop"},
 	}
 	// A little behind, so that the scrapes that belong to a window are stored.

@@ -36,7 +36,7 @@ func tellSides(q signals.Question, windows []span, requests, errs *answer, seen 
 	candidates = make([]signals.Side, len(windows))
 	baselines = make([]signals.Side, len(windows))
 	switch {
-	case q.ByPod && q.Whole:
+	case q.By == signals.ByPod && q.Whole:
 		prefix := signals.PodPrefix(q.Workload)
 		of := func(pod string) bool { return signals.PodOf(pod, q.Kind, q.Workload) }
 		pods := newGroup(requests.ofPods(prefix), errs.ofPods(prefix), false, of)
@@ -46,7 +46,7 @@ func tellSides(q signals.Question, windows []span, requests, errs *answer, seen 
 			baselines[i] = signals.Side{Missing: signals.NoSeries, Detail: "all revisions are counted together"}
 		}
 		return candidates, baselines
-	case !q.ByPod:
+	case q.By != signals.ByPod:
 		all := func(string) bool { return true }
 		service := newGroup(requests.series, errs.series, true, all)
 		for i, w := range windows {

@@ -89,9 +89,9 @@ func answering(status int, body string) http.HandlerFunc {
 // asking is a question about the new- and old- pods in one window.
 func asking() signals.Question {
 	return signals.Question{
-		Signal: "http-errors", ByPod: true, Candidate: "new-", Baseline: "old-", Bounds: seconds(120, 135),
-		Errors: `r{namespace="$namespace",code=~"5.."}`, Requests: ` r{namespace="$namespace"} `,
-		Vars: map[string]string{"namespace": "shop"},
+		Signal: "http-errors", Candidate: "new-", Baseline: "old-", Bounds: seconds(120, 135),
+		Query: signals.Query{By: signals.ByPod, Errors: `r{namespace="$namespace",code=~"5.."}`, Requests: ` r{namespace="$namespace"} `},
+		Vars:  map[string]string{"namespace": "shop"},
 	}
 }
 

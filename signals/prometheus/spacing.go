@@ -11,7 +11,7 @@ import (
 // Spacing is the median time between samples of a question's requests counter within its bounds; 0 when there are too few
 // to tell. Sides make no difference: all pods of a source are scraped alike.
 func (s *Source) Spacing(ctx context.Context, q signals.Question) (time.Duration, error) {
-	q.ByPod = false
+	q.By = signals.ByService
 	q, err := prepare(q)
 	if err != nil {
 		return 0, fmt.Errorf("prometheus: signal %s: %w", q.Signal, err)

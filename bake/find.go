@@ -1,0 +1,89 @@
+package bake
+
+import (
+	"context"
+	"strconv"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/bakewatch/bakewatch/api/v1alpha1"
+	"github.com/bakewatch/bakewatch/policy"
+	"github.com/bakewatch/bakewatch/signals"
+)
+
+// searchEvery is in how many intervals it is looked again for what measures a workload, while nothing is found.
+const searchEvery = 4
+
+// unfound reports whether it is time to look for what measures the workload.
+func (w *work) unfound(now time.Time) bool {
+	if w.bake.Status.FoundAt != nil || len(w.frozen.Unfound()) == 0 {
+		return false
+	}
+	wait := w.frozen.Interval
+	if w.blind == "" {
+		wait *= searchEvery
+	}
+	return w.searched.IsZero() || !now.Before(w.searched.Add(wait))
+}
+
+// find looks for what measures the workload. It reports whether that is known now, and is to be recorded. Where nothing
+// measures it, that is known only late in the bake: the new version's metrics may just not have been scraped yet.
+func (l *Loop) find(ctx context.Context, k Key, w *work, s State, st *v1alpha1.BakeStatus) bool {
+	spec := w.bake.Spec
+	ask := Search{Key: k, Signals: w.frozen.Unfound(), To: spec.To, Past: historySpan(spec).from, At: s.Now}
+	if spec.From != nil {
+		ask.From = *spec.From
+	}
+	var found Findings
+	if l.Finder != nil {
+		var err error
+		if found, err = l.Finder.Find(ctx, ask); err != nil {
+			w.searched, w.blind = s.Now, "what measures it is not known yet: "+err.Error()
+			l.Log.Warn("cannot find what measures a workload; will look again", zap.String("bake", id(w.bake)), zap.Error(err))
+			return false
+		}
+	}
+	late := st.CompletedAt != nil && !s.Now.Before(st.CompletedAt.Add(w.frozen.Window/2))
+	if w.blind = ""; len(found.Measured) == 0 && !late {
+		w.searched = s.Now
+		return false
+	}
+	st.FoundAt = now(s)
+	st.Measured, st.NotMeasured = nil, found.NotMeasured[:min(len(found.NotMeasured), maxNotMeasured)]
+	for _, f := range found.Measured[:min(len(found.Measured), maxMeasured)] {
+		m := v1alpha1.Measured{Signal: f.Signal, Source: f.From(), Preset: f.Preset, By: string(f.By), Errors: f.Errors, Good: f.Good, Requests: f.Requests,
+			Histogram: f.Histogram, Events: f.Events, Value: f.Value, Of: f.Of, BaselineValue: f.BaselineValue}
+		if f.Over > 0 {
+			m.Over = strconv.FormatFloat(f.Over, 'g', -1, 64) + "s"
+		}
+		st.Measured = append(st.Measured, m)
+	}
+	return true
+}
+
+// The most that a record holds, as the resource's schema has it.
+const maxMeasured, maxNotMeasured = 64, 128
+
+// measured is the policy the bake began with, with what was found of its signals.
+func (w *work) measured() policy.Resolved {
+	switch {
+	case w.bake.Status.FoundAt != nil:
+		return w.frozen.Measured(foundOf(w.bake.Status.Measured))
+	case w.blind == "":
+		return w.frozen.Measured(nil)
+	}
+	return w.frozen // the signals that are not known are blind
+}
+
+func foundOf(measured []v1alpha1.Measured) []signals.Found {
+	out := make([]signals.Found, len(measured))
+	for i, m := range measured {
+		out[i] = signals.Found{Signal: m.Signal, Query: signals.Query{Source: m.Source, Preset: m.Preset, By: signals.By(m.By), Errors: m.Errors, Good: m.Good,
+			Requests: m.Requests, Histogram: m.Histogram, Events: m.Events, Value: m.Value, Of: m.Of, BaselineValue: m.BaselineValue}}
+		if d, err := time.ParseDuration(m.Over); err == nil {
+			out[i].Over = d.Seconds()
+		}
+	}
+	return out
+}

@@ -1,0 +1,119 @@
+package bake
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/bakewatch/bakewatch/api/v1alpha1"
+	"github.com/bakewatch/bakewatch/signals"
+)
+
+// finder finds what it is told to.
+type finder struct {
+	err      error
+	measured []signals.Found
+	asked    []Search
+}
+
+func (f *finder) Find(_ context.Context, s Search) (Findings, error) {
+	f.asked = append(f.asked, s)
+	if f.err != nil {
+		return Findings{}, f.err
+	}
+	return Findings{Measured: f.measured, NotMeasured: []v1alpha1.NotMeasured{{Signal: "http-errors", Source: "prometheus", Preset: "istio", Why: "no series"}}}, nil
+}
+
+var plain = signals.Found{Signal: "http-errors", Query: signals.Query{Preset: "http_requests_total", By: signals.ByPod,
+	Errors: `http_requests_total{namespace="$namespace",code=~"5.."}`, Requests: `http_requests_total{namespace="$namespace"}`}}
+
+// leftToPresets is the world's policy with a signal whose queries are to be found.
+func (w *world) leftToPresets() {
+	rule := w.config.Signals["http-errors"]
+	rule.Prometheus = nil
+	w.config.Signals["http-errors"] = rule
+}
+
+func TestFound(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.leftToPresets()
+		f := &finder{measured: []signals.Found{plain}}
+		w.start(func(p *process) { p.finder = f })
+		w.rates["B"] = 0.3
+		w.deploy(web, "B")
+		w.until(2, v1alpha1.PhaseRollingBack)
+		b := w.bakes(web)[2]
+		if len(f.asked) != 1 || f.asked[0].Key != web || f.asked[0].From.Hash != "A" || f.asked[0].To.Hash != "B" {
+			t.Errorf("asked %+v", f.asked)
+		}
+		if b.Status.FoundAt == nil || len(b.Status.Measured) != 1 || b.Status.Measured[0].Preset != plain.Preset || len(b.Status.NotMeasured) != 1 {
+			t.Errorf("the record: %+v", b.Status)
+		}
+		if got := foundOf(b.Status.Measured); got[0].Errors != plain.Errors || got[0].By != plain.By {
+			t.Errorf("read back: %+v", got)
+		}
+	})
+}
+
+// A source that is away when the bake begins is asked again; what was missed is read then. After a restart the record says
+// what was found.
+func TestFoundLater(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.leftToPresets()
+		f := &finder{err: errors.New("prometheus: connection refused")}
+		p := w.start(func(p *process) { p.finder = f })
+		w.rates["B"] = 0.3
+		w.deploy(web, "B")
+		w.until(2, v1alpha1.PhaseBaking)
+		w.pass(70 * time.Second)
+		if n := len(f.asked); n < 4 || n > 6 {
+			t.Errorf("asked %d times in 70 seconds", n)
+		}
+		f.err, f.measured = nil, []signals.Found{plain}
+		w.pass(20 * time.Second)
+		if b := w.bakes(web)[2]; b.Status.Phase != v1alpha1.PhaseRollingBack && b.Status.Rollback == nil {
+			t.Errorf("all ticks since the beginning speak against it: %+v", b.Status)
+		}
+		asked := len(f.asked)
+		p.stop()
+		w.start(func(p *process) { p.finder = f })
+		w.pass(2 * time.Minute)
+		if len(f.asked) != asked {
+			t.Error("looked for again after a restart")
+		}
+	})
+}
+
+// What measures nothing is looked for until late in the bake, and never passes silently.
+func TestFoundNothing(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.leftToPresets()
+		f := &finder{}
+		w.start(func(p *process) { p.finder = f })
+		w.deploy(web, "B")
+		w.pass(5 * time.Minute)
+		b := w.bakes(web)[2]
+		if b.Status.Outcome != v1alpha1.OutcomeInconclusive || b.Status.FoundAt == nil {
+			t.Errorf("%+v", b.Status)
+		}
+		if n := len(f.asked); n < 2 || n > 5 {
+			t.Errorf("asked %d times", n)
+		}
+	})
+}
+
+// A source that never answers leaves the bake blind.
+func TestFoundNever(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.leftToPresets()
+		w.start(func(p *process) { p.finder = &finder{err: errors.New("prometheus: connection refused")} })
+		w.deploy(web, "B")
+		w.pass(5 * time.Minute)
+		b := w.bakes(web)[2]
+		want := "http-errors: could not be read in"
+		if b.Status.Outcome != v1alpha1.OutcomeInconclusive || !has(b.Status.Reasons, "blind") || len(b.Status.Why) < len(want) || b.Status.Why[:len(want)] != want {
+			t.Errorf("%+v", b.Status)
+		}
+	})
+}
