@@ -53,7 +53,7 @@ func (l *Loop) find(ctx context.Context, k Key, w *work, s State, st *v1alpha1.B
 	st.Measured, st.NotMeasured = nil, found.NotMeasured[:min(len(found.NotMeasured), maxNotMeasured)]
 	for _, f := range found.Measured[:min(len(found.Measured), maxMeasured)] {
 		m := v1alpha1.Measured{Signal: f.Signal, Source: f.From(), Preset: f.Preset, By: string(f.By), Errors: f.Errors, Good: f.Good, Requests: f.Requests,
-			Histogram: f.Histogram, Events: f.Events, Value: f.Value, Of: f.Of, BaselineValue: f.BaselineValue}
+			Histogram: f.Histogram, Events: f.Events, Value: f.Value, BaselineValue: f.BaselineValue}
 		if f.Over > 0 {
 			m.Over = strconv.FormatFloat(f.Over, 'g', -1, 64) + "s"
 		}
@@ -80,7 +80,7 @@ func foundOf(measured []v1alpha1.Measured) []signals.Found {
 	out := make([]signals.Found, len(measured))
 	for i, m := range measured {
 		out[i] = signals.Found{Signal: m.Signal, Query: signals.Query{Source: m.Source, Preset: m.Preset, By: signals.By(m.By), Errors: m.Errors, Good: m.Good,
-			Requests: m.Requests, Histogram: m.Histogram, Events: m.Events, Value: m.Value, Of: m.Of, BaselineValue: m.BaselineValue}}
+			Requests: m.Requests, Histogram: m.Histogram, Events: m.Events, Value: m.Value, BaselineValue: m.BaselineValue}}
 		if d, err := time.ParseDuration(m.Over); err == nil {
 			out[i].Over = d.Seconds()
 		}

@@ -101,15 +101,15 @@ type Query struct {
 	Errors   string `json:"errors,omitempty"`
 	Good     string `json:"good,omitempty"`
 	Requests string `json:"requests,omitempty"`
-	// Histogram is one of durations in seconds: its observations are the requests, and those above Over failed.
+	// Histogram is one of durations in seconds: its observations are the requests, and those above Over failed. Over is a
+	// bound of its buckets where these are counters of their own.
 	Histogram string  `json:"histogram,omitempty"`
 	Over      float64 `json:"over,omitempty"`
 	// Events is a counter of events, by pod. Each pod is one request in each window, which failed if there was an event.
 	Events string `json:"events,omitempty"`
-	// Value is a value of which more is worse; Of, if set, divides it. BaselineValue, if set, asks for the baseline's apart:
-	// then neither is told apart by pod.
+	// Value is a value of which more is worse. BaselineValue, if set, asks for the baseline's apart: then neither is told
+	// apart by pod.
 	Value         string `json:"value,omitempty"`
-	Of            string `json:"of,omitempty"`
 	BaselineValue string `json:"baselineValue,omitempty"`
 }
 

@@ -126,8 +126,6 @@ type Measured struct {
 	// +optional
 	Value string `json:"value,omitempty"`
 	// +optional
-	Of string `json:"of,omitempty"`
-	// +optional
 	BaselineValue string `json:"baselineValue,omitempty"`
 }
 

@@ -27,9 +27,9 @@ type answer struct {
 	size   int      // bytes of memory, about
 }
 
-// decode keeps of a matrix what counting needs. Whatever the matrix holds, the samples are in order of time, one for a
-// time, and are counts.
-func decode(matrix model.Matrix) *answer {
+// decode keeps of a matrix what counting needs: of a histogram's samples the part asked for. Whatever the matrix holds, the
+// samples are in order of time, one for a time, and are counts.
+func decode(matrix model.Matrix, of part) *answer {
 	a := &answer{series: make([]series, 0, len(matrix))}
 	for _, stream := range matrix {
 		if stream == nil {
@@ -38,7 +38,8 @@ func decode(matrix model.Matrix) *answer {
 		s := series{pod: string(stream.Metric["pod"]), target: targetOf(stream.Metric)}
 		s.at = make([]int64, 0, len(stream.Values))
 		s.value = make([]float64, 0, len(stream.Values))
-		samples := stream.Values
+		samples, bad := of.values(stream)
+		s.bad = bad
 		byTime := func(x, y model.SamplePair) int { return cmp.Compare(x.Timestamp, y.Timestamp) }
 		if !slices.IsSortedFunc(samples, byTime) {
 			samples = slices.Clone(samples)
@@ -55,9 +56,6 @@ func decode(matrix model.Matrix) *answer {
 				continue
 			}
 			s.at, s.value = append(s.at, at), append(s.value, v)
-		}
-		for _, h := range stream.Histograms { // a histogram is not a counter
-			s.bad = append(s.bad, int64(h.Timestamp))
 		}
 		slices.Sort(s.bad)
 		a.series = append(a.series, s)

@@ -44,6 +44,11 @@ type group struct {
 	targets  int
 	requests []track
 	errors   []track
+
+	each bool // each pod is one request, which failed if its counter grew
+	// goods is set where errors are of a counter of what did not fail: all there is of it, of any pod.
+	goods    *answer
+	goodText string
 }
 
 // newGroup gathers the series whose pod belongs. With whole set, all series belong, to one unnamed pod.
@@ -89,6 +94,7 @@ type tally struct {
 	newest  int64            // time of the newest sample of the requests counter
 	spacing int64            // median time between samples of a target; 0 when no target has two
 
+	lacks                  bool // there is nothing in view of what did not fail, of any pod
 	badRequests, badErrors bool // a counter has samples in view, and none of them is a count
 }
 
@@ -157,6 +163,7 @@ func (g *group) count(w span, fromZero func(pod string, first int64) bool) tally
 		}
 	}
 	t.spacing = g.spacing(requests)
+	t.lacks = g.lacks(w)
 
 	whole := make([]bool, len(g.pods)) // the pods that count from zero
 	if fromZero != nil && t.heard <= maxPods {
@@ -187,6 +194,12 @@ func (g *group) count(w span, fromZero func(pod string, first int64) bool) tally
 		t.pods[tr.pod].Errors += grown(tr, errs[i])
 	}
 	for i := range t.pods {
+		switch p := &t.pods[i]; {
+		case g.each && t.seen[i]:
+			*p = signals.Counts{Requests: 1, Errors: min(1, math.Ceil(p.Requests))}
+		case g.goods != nil:
+			p.Errors = max(0, p.Requests-p.Errors)
+		}
 		// More failures than requests means that the two queries do not count the same thing; the share of failures is
 		// never more than all.
 		t.pods[i].Errors = min(t.pods[i].Errors, t.pods[i].Requests)

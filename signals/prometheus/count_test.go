@@ -64,7 +64,7 @@ func tell(q signals.Question, requests, errs model.Matrix) []signals.Reading {
 	if seen == nil {
 		seen = map[string]bool{}
 	}
-	c, b := tellSides(q, spans(q.Bounds), decode(requests), decode(errs), seen)
+	c, b := tellSides(q, spans(q.Bounds), decode(requests, part{}), decode(errs, part{}), seen)
 	readings := make([]signals.Reading, len(c))
 	for i := range c {
 		readings[i] = signals.Reading{Window: signals.Window{From: q.Bounds[i], To: q.Bounds[i+1]}, Candidate: c[i], Baseline: b[i]}
@@ -443,6 +443,13 @@ func TestSplitIsWhole(t *testing.T) {
 			Query:     signals.Query{By: rapid.SampledFrom([]signals.By{signals.ByPod, signals.ByService}).Draw(t, "by"), Requests: `r{}`},
 			Candidate: "new-", Baseline: "old-", FromZero: rapid.Bool().Draw(t, "from zero"),
 		}
+		switch rapid.IntRange(0, 2).Draw(t, "form") {
+		case 1:
+			q.Good = `g{}`
+		case 2:
+			q.Query = signals.Query{By: signals.ByPod, Events: `r{}`}
+			errs = requests
+		}
 		if rapid.Bool().Draw(t, "overlap") {
 			q.Baseline = "new-2-"
 		}
@@ -577,7 +584,7 @@ func BenchmarkCount(b *testing.B) {
 				q.Bounds = append(q.Bounds, second(15*float64(i)))
 			}
 			from := q.Bounds[0].Add(-2 * time.Minute)
-			r, e := decode(cut(requests, from, q.Bounds[windows])), decode(cut(errs, from, q.Bounds[windows]))
+			r, e := decode(cut(requests, from, q.Bounds[windows]), part{}), decode(cut(errs, from, q.Bounds[windows]), part{})
 			b.ReportAllocs()
 			for b.Loop() {
 				tellSides(q, spans(q.Bounds), r, e, map[string]bool{})

@@ -21,11 +21,12 @@ const (
 // key is one query as it is sent: the text, when it is evaluated, and how far back its samples reach.
 type key struct {
 	text  string
+	part  part
 	time  int64 // milliseconds
 	reach int64 // milliseconds
 }
 
-func (k key) String() string { return fmt.Sprintf("%d %d %s", k.time, k.reach, k.text) }
+func (k key) String() string { return fmt.Sprintf("%d %d %v %s", k.time, k.reach, k.part, k.text) }
 
 // result is what came of a query; one of both is set.
 type result struct {

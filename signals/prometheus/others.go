@@ -49,15 +49,15 @@ func largest(requests *answer, windows []span, own string, most int) []string {
 }
 
 // tellOthers counts, for each window, the named workloads that have series in view.
-func tellOthers(names []string, windows []span, requests, errs *answer) []map[string]signals.Counts {
+func tellOthers(q signals.Query, names []string, windows []span, requests, errs *answer) []map[string]signals.Counts {
 	out := make([]map[string]signals.Counts, len(windows))
 	for _, name := range names {
 		prefix := signals.PodPrefix(name)
 		of := func(pod string) bool { return signals.WorkloadOf(pod) == name }
-		pods := newGroup(requests.ofPods(prefix), errs.ofPods(prefix), false, of)
+		pods := newGroup(requests.ofPods(prefix), errs.ofPods(prefix), false, of).as(q, errs)
 		for i, w := range windows {
 			t := pods.count(w, nil)
-			if t.heard == 0 || t.badRequests || t.badErrors {
+			if t.heard == 0 || t.lacks || t.badRequests || t.badErrors {
 				continue
 			}
 			var total signals.Counts

@@ -40,7 +40,7 @@ func (s *Source) ReplicaSets(ctx context.Context, since, until time.Time) (made 
 			to = until
 		}
 		at := v1.Range{Start: from, End: to.Add(rolloutStep), Step: rolloutStep} // what was made last appears a step later
-		matrix, err := s.queryRange(ctx, created+" > "+strconv.FormatInt(since.Unix(), 10), at)
+		matrix, err := s.askRange(ctx, created+" > "+strconv.FormatInt(since.Unix(), 10), at)
 		if err != nil {
 			return nil, known, fmt.Errorf("prometheus: look for rollouts: %w", err)
 		}
@@ -57,7 +57,7 @@ func (s *Source) ReplicaSets(ctx context.Context, since, until time.Time) (made 
 		}
 		known = known || len(made) > 0
 		if !known {
-			any, err := s.queryRange(ctx, `count (kube_replicaset_created)`, at)
+			any, err := s.askRange(ctx, `count (kube_replicaset_created)`, at)
 			if err != nil {
 				return nil, known, fmt.Errorf("prometheus: look for rollouts: %w", err)
 			}
@@ -88,21 +88,4 @@ func (s *Source) serving(ctx context.Context, rs ReplicaSet) (string, error) {
 		return string(vector[0].Metric["replicaset"]), nil
 	}
 	return "", nil
-}
-
-// queryRange sends one query for many instants.
-func (s *Source) queryRange(ctx context.Context, text string, at v1.Range) (model.Matrix, error) {
-	ctx, cancel := context.WithTimeout(ctx, s.timeout)
-	defer cancel()
-	ctx, status := notingStatus(ctx)
-	s.queries.Add(1)
-	value, warnings, _, err := s.api.QueryRange(ctx, text, at)
-	switch {
-	case err != nil:
-		return nil, classify(err, *status, s.timeout)
-	case len(warnings) > 0:
-		return nil, failed(unavailable, nil, "partial answer: %s", bounded(warnings[0]))
-	}
-	matrix, _ := value.(model.Matrix) // nothing else comes of a range
-	return matrix, nil
 }

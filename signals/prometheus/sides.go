@@ -39,31 +39,31 @@ func tellSides(q signals.Question, windows []span, requests, errs *answer, seen 
 	case q.By == signals.ByPod && q.Whole:
 		prefix := signals.PodPrefix(q.Workload)
 		of := func(pod string) bool { return signals.PodOf(pod, q.Kind, q.Workload) }
-		pods := newGroup(requests.ofPods(prefix), errs.ofPods(prefix), false, of)
+		pods := newGroup(requests.ofPods(prefix), errs.ofPods(prefix), false, of).as(q.Query, errs)
 		for i, w := range windows {
 			t := pods.count(w, nil)
-			candidates[i] = pods.side(w, t, t.spacing, noSeries(prefix, q.Requests, requests))
+			candidates[i] = pods.side(w, t, t.spacing, noSeries(prefix, counted(q.Query), requests))
 			baselines[i] = signals.Side{Missing: signals.NoSeries, Detail: "all revisions are counted together"}
 		}
 		return candidates, baselines
 	case q.By != signals.ByPod:
 		all := func(string) bool { return true }
-		service := newGroup(requests.series, errs.series, true, all)
+		service := newGroup(requests.series, errs.series, true, all).as(q.Query, errs)
 		for i, w := range windows {
 			t := service.count(w, nil)
-			candidates[i] = service.side(w, t, t.spacing, "no series for "+bounded(q.Requests))
+			candidates[i] = service.side(w, t, t.spacing, "no series for "+bounded(counted(q.Query)))
 			candidates[i].Pods = nil
 			baselines[i] = signals.Side{Missing: signals.NoSeries, Detail: "counted for the whole service; compared with its past"}
 		}
 		return candidates, baselines
 	}
 
-	candidate := newGroup(requests.ofPods(q.Candidate), errs.ofPods(q.Candidate), false, closer(q.Candidate, q.Baseline))
+	candidate := newGroup(requests.ofPods(q.Candidate), errs.ofPods(q.Candidate), false, closer(q.Candidate, q.Baseline)).as(q.Query, errs)
 	baseline := &group{}
 	nothing := "there are no old pods"
 	if q.Baseline != "" {
-		baseline = newGroup(requests.ofPods(q.Baseline), errs.ofPods(q.Baseline), false, closer(q.Baseline, q.Candidate))
-		nothing = noSeries(q.Baseline, q.Requests, requests)
+		baseline = newGroup(requests.ofPods(q.Baseline), errs.ofPods(q.Baseline), false, closer(q.Baseline, q.Candidate)).as(q.Query, errs)
+		nothing = noSeries(q.Baseline, counted(q.Query), requests)
 	}
 	born := int64(math.MinInt64)
 	if !q.Born.IsZero() {
@@ -77,7 +77,7 @@ func tellSides(q signals.Question, windows []span, requests, errs *answer, seen 
 		c, b := candidate.count(w, fresh), baseline.count(w, nil)
 		// A side that was sampled only once does not tell how often it is scraped; the other side, of the same
 		// workload, does.
-		candidates[i] = candidate.side(w, c, firstKnown(c.spacing, b.spacing), noSeries(q.Candidate, q.Requests, requests))
+		candidates[i] = candidate.side(w, c, firstKnown(c.spacing, b.spacing), noSeries(q.Candidate, counted(q.Query), requests))
 		baselines[i] = baseline.side(w, b, firstKnown(b.spacing, c.spacing), nothing)
 		for pod := range candidates[i].Pods {
 			seen[pod] = true
@@ -102,6 +102,8 @@ func (g *group) side(w span, t tally, spacing int64, nothing string) signals.Sid
 		return signals.Side{Missing: signals.NotNumber, Detail: "the errors counter is NaN, infinite, negative or a histogram"}
 	case t.heard == 0:
 		return signals.Side{Missing: signals.NoSeries, Detail: nothing}
+	case t.lacks:
+		return signals.Side{Missing: signals.NoSeries, Detail: "no series for " + g.goodText}
 	}
 	// Late means that not even one sample lies in the window, so that no counts are dropped here: they are in the next
 	// window that is not late.

@@ -30,6 +30,7 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"github.com/bakewatch/bakewatch/signals"
+	"github.com/bakewatch/bakewatch/signals/prometheus/promql"
 )
 
 // Defaults of Options.
@@ -163,6 +164,9 @@ func (s *Source) Read(ctx context.Context, q signals.Question) ([]signals.Readin
 	if err != nil {
 		return nil, fmt.Errorf("prometheus: signal %s: %w", q.Signal, err)
 	}
+	if q.Value != "" {
+		return s.readValues(ctx, q)
+	}
 	readings := make([]signals.Reading, 0, len(q.Bounds)-1)
 	seen := make(map[string]bool, len(q.Seen))
 	for pod, was := range q.Seen {
@@ -179,7 +183,7 @@ func (s *Source) Read(ctx context.Context, q signals.Question) ([]signals.Readin
 		var others []map[string]signals.Counts
 		if failure == nil {
 			candidates, baselines = tellSides(q, part, requests, errs, seen)
-			others = tellOthers(names, part, requests, errs)
+			others = tellOthers(q.Query, names, part, requests, errs)
 		}
 		for i := range part {
 			at := len(readings)
@@ -215,16 +219,22 @@ func prepare(q signals.Question) (signals.Question, error) {
 			return q, fmt.Errorf("bounds are not ascending: %s, %s", q.Bounds[i-1], q.Bounds[i])
 		}
 	}
-	for _, query := range []*string{&q.Errors, &q.Requests} {
-		text := strings.TrimSpace(*query)
-		if text == "" {
-			return q, errors.New("a question needs a query for errors and one for requests")
+	if q.Events != "" && q.By != signals.ByPod {
+		return q, errors.New("a question about events of pods must tell pods apart")
+	}
+	for _, query := range []*string{&q.Errors, &q.Good, &q.Requests, &q.Histogram, &q.Events, &q.Value, &q.BaselineValue} {
+		if *query == "" {
+			continue
 		}
-		rendered, err := Render(text, q.Vars)
+		rendered, err := promql.Render(strings.TrimSpace(*query), q.Vars)
 		if err != nil {
 			return q, err
 		}
 		*query = rendered
+	}
+	if q.Value == "" {
+		_, err := formOf(q.Query)
+		return q, err
 	}
 	return q, nil
 }
@@ -263,8 +273,12 @@ func (s *Source) askBoth(ctx context.Context, q signals.Question, windows []span
 	for reach < at-since {
 		reach *= 2
 	}
-	first := s.ask(key{text: q.Errors, time: at, reach: reach})
-	second := s.ask(key{text: q.Requests, time: at, reach: reach})
+	f, err := formOf(q.Query)
+	if err != nil {
+		return nil, nil, err
+	}
+	first := s.ask(key{text: f.errors.text, part: f.errors.part, time: at, reach: reach})
+	second := s.ask(key{text: f.requests.text, part: f.requests.part, time: at, reach: reach})
 	if errs, err = s.await(ctx, first); err != nil {
 		return nil, nil, naming("errors", err)
 	}
@@ -312,11 +326,19 @@ func (s *Source) fetch(k key) result {
 	if !ok {
 		return result{err: failed(rejected, nil, "query rejected: it must select counters, without functions or operators")}
 	}
-	return result{answer: decode(matrix)}
+	return result{answer: decode(matrix, k.part)}
 }
 
-// query sends one query when its turn comes, and measures how it went.
+// query sends one instant query when its turn comes.
 func (s *Source) query(ctx context.Context, text string, at time.Time) (model.Value, *queryError) {
+	return s.send(ctx, at, func(ctx context.Context) (model.Value, v1.Warnings, error) {
+		value, warnings, _, err := s.api.Query(ctx, text, at)
+		return value, warnings, err
+	})
+}
+
+// send sends one query when its turn comes, and measures how it went. at is the time it is about; zero: now.
+func (s *Source) send(ctx context.Context, at time.Time, ask func(context.Context) (model.Value, v1.Warnings, error)) (model.Value, *queryError) {
 	turn := time.NewTimer(s.timeout)
 	defer turn.Stop()
 	select {
@@ -335,7 +357,7 @@ func (s *Source) query(ctx context.Context, text string, at time.Time) (model.Va
 	ctx, status := notingStatus(ctx)
 	s.queries.Add(1)
 	began := time.Now()
-	value, warnings, _, err := s.api.Query(ctx, text, at)
+	value, warnings, err := ask(ctx)
 	var failure *queryError
 	switch {
 	case err != nil:

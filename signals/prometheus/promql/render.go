@@ -1,4 +1,4 @@
-package prometheus
+package promql
 
 import (
 	"fmt"
@@ -11,10 +11,21 @@ import (
 // maxVarBytes is the longest value a variable may have: the longest name Kubernetes allows.
 const maxVarBytes = 253
 
+// Variables are what a query may use.
+var Variables = []string{"namespace", "workload", "kind", "service", PodsCandidate, PodsBaseline, Window}
+
+// The variables that are not names.
+const (
+	PodsCandidate = "pods_candidate" // a pattern of the candidate's pods, for =~ and !~ only
+	PodsBaseline  = "pods_baseline"  // likewise of the baseline's
+	Window        = "window"         // how long a tick is, such as 15s, for ranges: [$window]
+)
+
 // Render replaces the variables of a query ($name or ${name}) with their values. A variable stands inside a quoted
 // label value; its value is escaped for the kind of quotes it stands in and, after =~ or !~, for a regular expression,
-// so that it always matches itself and nothing else. $$ is a dollar sign; a dollar sign that begins no name stays one.
-// A variable that has no value, or an empty one (which would match series that lack the label), is an error.
+// so that it always matches itself and nothing else. Patterns of pods are put in as they are, where a regular expression
+// stands; Window stands outside of quotes. $$ is a dollar sign; a dollar sign that begins no name stays one. A variable
+// that has no value, or an empty one (which would match series that lack the label), is an error.
 func Render(query string, vars map[string]string) (string, error) {
 	var out strings.Builder
 	var quote byte     // the quotes we are in; 0 outside of them
@@ -68,14 +79,21 @@ func dollar(text string, vars map[string]string, quote byte, regex bool) (string
 		}
 		return "$", 1, nil
 	}
-	if quote == 0 {
-		return "", 0, fmt.Errorf("variable $%s stands outside of a quoted label value", name)
-	}
 	value, ok := vars[name]
-	if !ok {
+	pattern := name == PodsCandidate || name == PodsBaseline
+	switch {
+	case !ok:
 		return "", 0, fmt.Errorf("unknown variable $%s (write $$ for a dollar sign)", name)
+	case name == Window && quote == 0:
+		return value, width, nil
+	case name == Window:
+		return "", 0, fmt.Errorf("variable $%s stands outside of quotes, as a range: [$%s]", name, name)
+	case quote == 0:
+		return "", 0, fmt.Errorf("variable $%s stands outside of a quoted label value", name)
+	case pattern && !regex:
+		return "", 0, fmt.Errorf("variable $%s is a pattern: write pod=~\"$%s\"", name, name)
 	}
-	escaped, err := escape(value, quote, regex)
+	escaped, err := escape(value, quote, regex && !pattern)
 	if err != nil {
 		return "", 0, fmt.Errorf("variable $%s: %w", name, err)
 	}
@@ -108,7 +126,7 @@ func escape(value string, quote byte, regex bool) (string, error) {
 	switch {
 	case value == "":
 		return "", fmt.Errorf("its value is empty")
-	case len(value) > maxVarBytes:
+	case len(value) > 2*maxVarBytes:
 		return "", fmt.Errorf("its value is longer than %d bytes", maxVarBytes)
 	case !utf8.ValidString(value) || strings.ContainsFunc(value, unicode.IsControl):
 		return "", fmt.Errorf("its value %q has characters no name has", value)

@@ -1,4 +1,4 @@
-package prometheus
+package promql
 
 import (
 	"regexp"
@@ -8,7 +8,8 @@ import (
 )
 
 func TestRender(t *testing.T) {
-	vars := map[string]string{"namespace": "shop", "workload": "a.b", "kind": "Deployment", "quote": "o'x\"y`z\\", "empty": "", "line": "a\nb"}
+	vars := map[string]string{"namespace": "shop", "workload": "a.b", "kind": "Deployment", "quote": "o'x\"y`z\\", "empty": "", "line": "a\nb",
+		"pods_candidate": "web-5d9f-.*", "window": "15s"}
 	for _, c := range []struct{ name, query, want, err string }{
 		{"plain", `up{namespace="$namespace",kind='$kind'}`, `up{namespace="shop",kind='Deployment'}`, ""},
 		{"in braces", "up{job=\"${namespace}_x\"}", `up{job="shop_x"}`, ""},
@@ -23,6 +24,10 @@ func TestRender(t *testing.T) {
 		{"escaped quote", `up{a="\"$namespace\\",b="$kind"}`, `up{a="\"shop\\",b="Deployment"}`, ""},
 		{"comment", "up{a=\"$namespace\"} # isn't \"it\n", "up{a=\"shop\"} # isn't \"it\n", ""},
 		{"a hash in a string", `up{a="#$namespace"}`, `up{a="#shop"}`, ""},
+		{"pods", `up{pod=~"$pods_candidate"}`, `up{pod=~"web-5d9f-.*"}`, ""},
+		{"pods are a pattern", `up{pod="$pods_candidate"}`, "", `write pod=~"$pods_candidate"`},
+		{"window", `rate(up{a="$kind"}[$window])`, `rate(up{a="Deployment"}[15s])`, ""},
+		{"window in quotes", `up{a="$window"}`, "", "outside of quotes"},
 		{"backquote in backquotes", "up{a=`$quote`}", "", "backquotes"},
 		{"unknown", `up{a="$nope"}`, "", "unknown variable $nope"},
 		{"longer name", `up{a="$namespaces"}`, "", "unknown variable $namespaces"},
@@ -39,7 +44,7 @@ func TestRender(t *testing.T) {
 			t.Errorf("%s: error %v, want %q", c.name, err, c.err)
 		}
 	}
-	if _, err := Render(`up{a="$x"}`, map[string]string{"x": strings.Repeat("a", 254)}); err == nil {
+	if _, err := Render(`up{a="$x"}`, map[string]string{"x": strings.Repeat("a", 507)}); err == nil {
 		t.Error("a value longer than any name passed")
 	}
 }

@@ -1,0 +1,129 @@
+package prometheus
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/prometheus/common/model"
+
+	"github.com/bakewatch/bakewatch/signals"
+	"github.com/bakewatch/bakewatch/signals/prometheus/promql"
+)
+
+// form is what is asked for a query, whatever it measures: two selectors of counters. What they count together is said by
+// group.as.
+type form struct{ requests, errors picked }
+
+// picked is a selector, and the part of its samples that counts.
+type picked struct {
+	text string
+	part part
+}
+
+// part is what is taken of a native histogram's samples; the zero part takes plain samples. A histogram is a counter of
+// its observations.
+type part struct {
+	histogram bool
+	within    float64 // observations of at most that; an infinity takes all
+}
+
+// formOf takes a query apart whose variables are replaced.
+func formOf(q signals.Query) (form, error) {
+	switch {
+	case q.Errors != "" && q.Requests != "":
+		return form{requests: picked{text: q.Requests}, errors: picked{text: q.Errors}}, nil
+	case q.Good != "" && q.Requests != "":
+		return form{requests: picked{text: q.Requests}, errors: picked{text: q.Good}}, nil
+	case q.Histogram != "" && q.Over > 0:
+		requests, within, classic, err := promql.Bucket(q.Histogram, q.Over)
+		switch {
+		case err != nil:
+			return form{}, fmt.Errorf("histogram: %w", err)
+		case classic:
+			return form{requests: picked{text: requests}, errors: picked{text: within}}, nil
+		}
+		return form{
+			requests: picked{q.Histogram, part{true, math.Inf(1)}},
+			errors:   picked{q.Histogram, part{true, q.Over}},
+		}, nil
+	case q.Events != "":
+		return form{requests: picked{text: q.Events}, errors: picked{text: q.Events}}, nil
+	}
+	return form{}, errors.New("a question needs a query for errors and one for requests, or a histogram, or events")
+}
+
+// counted is the selector of what a query counts, for messages.
+func counted(q signals.Query) string {
+	if q.Requests != "" {
+		return q.Requests
+	}
+	f, err := formOf(q)
+	if err != nil {
+		return "the query"
+	}
+	return f.requests.text
+}
+
+// as has the group count what the query measures; errs is what was answered for its errors.
+func (g *group) as(q signals.Query, errs *answer) *group {
+	g.each = q.Events != ""
+	if q.Good != "" || q.Histogram != "" {
+		g.goods = errs
+		if f, err := formOf(q); err == nil {
+			g.goodText = bounded(f.errors.text)
+		}
+	}
+	return g
+}
+
+// lacks reports whether there is nothing in view of what did not fail, although without it nothing can be said. Counters of
+// failures are often not there before the first one; those of what went well are, if not of this pod then of others.
+func (g *group) lacks(w span) bool {
+	return g.goods != nil && !slices.ContainsFunc(g.goods.series, func(s series) bool { return !s.look(w).empty() })
+}
+
+// values are the samples of a stream that count, and the times of those that do not.
+func (p part) values(stream *model.SampleStream) (samples []model.SamplePair, bad []int64) {
+	if !p.histogram {
+		for _, h := range stream.Histograms { // a histogram is not a counter
+			bad = append(bad, int64(h.Timestamp))
+		}
+		return stream.Values, bad
+	}
+	for _, v := range stream.Values { // and a counter is not a histogram
+		bad = append(bad, int64(v.Timestamp))
+	}
+	samples = make([]model.SamplePair, 0, len(stream.Histograms))
+	for _, h := range stream.Histograms {
+		if h.Histogram == nil {
+			bad = append(bad, int64(h.Timestamp))
+			continue
+		}
+		samples = append(samples, model.SamplePair{Timestamp: h.Timestamp, Value: model.SampleValue(withinOf(h.Histogram, p.within))})
+	}
+	return samples, bad
+}
+
+// withinOf is how many observations of a native histogram were at most so large. Of the bucket in which that bound lies, the
+// part below it is taken, as if its observations were spread evenly by their logarithm: its bounds are powers of a base.
+func withinOf(h *model.SampleHistogram, most float64) float64 {
+	if math.IsInf(most, 1) {
+		return float64(h.Count)
+	}
+	var n float64
+	for _, b := range h.Buckets {
+		lower, upper, count := float64(b.Lower), float64(b.Upper), float64(b.Count)
+		switch {
+		case upper <= most:
+			n += count
+		case lower >= most:
+		case lower > 0:
+			n += count * math.Log(most/lower) / math.Log(upper/lower)
+		default: // the bucket around zero
+			n += count * (most - lower) / (upper - lower)
+		}
+	}
+	return n
+}
