@@ -3,6 +3,7 @@ package bake
 import (
 	"context"
 	"strconv"
+	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -55,7 +56,10 @@ func (l *Loop) find(ctx context.Context, k Key, w *work, s State, st *v1alpha1.B
 		m := v1alpha1.Measured{Signal: f.Signal, Source: f.From(), Preset: f.Preset, By: string(f.By), Errors: f.Errors, Good: f.Good, Requests: f.Requests,
 			Histogram: f.Histogram, Events: f.Events, Value: f.Value, BaselineValue: f.BaselineValue}
 		if f.Over > 0 {
-			m.Over = strconv.FormatFloat(f.Over, 'g', -1, 64) + "s"
+			m.Over = strconv.FormatFloat(f.Over, 'f', -1, 64) + "s"
+			if f.Milli {
+				m.Over = strconv.FormatFloat(f.Over, 'f', -1, 64) + "ms"
+			}
 		}
 		st.Measured = append(st.Measured, m)
 	}
@@ -81,8 +85,12 @@ func foundOf(measured []v1alpha1.Measured) []signals.Found {
 	for i, m := range measured {
 		out[i] = signals.Found{Signal: m.Signal, Query: signals.Query{Source: m.Source, Preset: m.Preset, By: signals.By(m.By), Errors: m.Errors, Good: m.Good,
 			Requests: m.Requests, Histogram: m.Histogram, Events: m.Events, Value: m.Value, BaselineValue: m.BaselineValue}}
-		if d, err := time.ParseDuration(m.Over); err == nil {
-			out[i].Over = d.Seconds()
+		text, milli := strings.CutSuffix(m.Over, "ms")
+		if !milli {
+			text = strings.TrimSuffix(m.Over, "s")
+		}
+		if over, err := strconv.ParseFloat(text, 64); err == nil {
+			out[i].Over, out[i].Milli = over, milli
 		}
 	}
 	return out

@@ -55,11 +55,19 @@ func (e Evidence) words() Wording {
 	case e.Wording.Counted != "":
 		return e.Wording
 	case e.Query.Histogram != "":
-		return Wording{Counted: "requests", Bad: "took over " + duration(e.Query.Over)}
+		return Wording{Counted: "requests", Bad: "took over " + e.limit()}
 	case e.Query.Events != "":
 		return Wording{Counted: "looks at pods", Bad: "found such an event"}
 	}
 	return Wording{Counted: "requests", Bad: "failed"}
+}
+
+// limit is the duration above which a request is slow.
+func (e Evidence) limit() string {
+	if e.Query.Milli {
+		return duration(e.Query.Over / 1000)
+	}
+	return duration(e.Query.Over)
 }
 
 // rate is "http-errors: 8.1% of 1,240 requests failed".

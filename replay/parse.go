@@ -149,6 +149,7 @@ func parseQuery(raw json.RawMessage, path string, into *signals.Query) error {
 		"source": word(&into.Source), "preset": word(&into.Preset), "by": word((*string)(&into.By)),
 		"errors": word(&into.Errors), "good": word(&into.Good), "requests": word(&into.Requests), "histogram": word(&into.Histogram),
 		"over":   func(v json.RawMessage, at string) (err error) { into.Over, err = number(v, at); return err },
+		"milli":  func(v json.RawMessage, at string) error { into.Milli = string(v) == "true"; return nil },
 		"events": word(&into.Events), "value": word(&into.Value), "baselineValue": word(&into.BaselineValue),
 	})
 }

@@ -101,10 +101,11 @@ type Query struct {
 	Errors   string `json:"errors,omitempty"`
 	Good     string `json:"good,omitempty"`
 	Requests string `json:"requests,omitempty"`
-	// Histogram is one of durations in seconds: its observations are the requests, and those above Over failed. Over is a
+	// Histogram is one of durations: its observations are the requests, and those above Over failed. Over is a
 	// bound of its buckets where these are counters of their own.
 	Histogram string  `json:"histogram,omitempty"`
 	Over      float64 `json:"over,omitempty"`
+	Milli     bool    `json:"milli,omitempty"` // the histogram's durations, and Over, are in milliseconds
 	// Events is a counter of events, by pod. Each pod is one request in each window, which failed if there was an event.
 	Events string `json:"events,omitempty"`
 	// Value is a value of which more is worse. BaselineValue, if set, asks for the baseline's apart: then neither is told

@@ -118,7 +118,7 @@ type Measured struct {
 	Requests string `json:"requests,omitempty"`
 	// +optional
 	Histogram string `json:"histogram,omitempty"`
-	// Over is the duration above which a request is slow, e.g. 250ms.
+	// Over is the duration above which a request is slow, e.g. 0.25s or 250ms, in the unit of the histogram.
 	// +optional
 	Over string `json:"over,omitempty"`
 	// +optional

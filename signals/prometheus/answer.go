@@ -35,7 +35,7 @@ func decode(matrix model.Matrix, of part) *answer {
 		if stream == nil {
 			continue
 		}
-		s := series{pod: string(stream.Metric["pod"]), target: targetOf(stream.Metric)}
+		s := series{pod: podOf(stream.Metric), target: targetOf(stream.Metric)}
 		s.at = make([]int64, 0, len(stream.Values))
 		s.value = make([]float64, 0, len(stream.Values))
 		samples, bad := of.values(stream)
@@ -65,10 +65,21 @@ func decode(matrix model.Matrix, of part) *answer {
 	return a
 }
 
+// podOf is the pod that a series is about. Where the label pod is the scraped one's, what the target itself said of other
+// pods is in exported_pod.
+func podOf(m model.Metric) string {
+	for _, label := range []model.LabelName{"exported_pod", "pod", "kubernetes_pod_name"} {
+		if pod := m[label]; pod != "" {
+			return string(pod)
+		}
+	}
+	return ""
+}
+
 // targetOf names the scraped process a series is of. The pod alone would not do: a pod may be scraped at two ports, or
 // by two jobs, each at its own times, and the later of them is not new because it comes later.
 func targetOf(m model.Metric) string {
-	return string(m["pod"]) + "\xff" + string(m["job"]) + "\xff" + string(m["instance"])
+	return podOf(m) + "\xff" + string(m["job"]) + "\xff" + string(m["instance"])
 }
 
 // ofPods gives the series whose pod's name begins with the prefix.

@@ -84,9 +84,9 @@ func (q *archived) Query(ctx context.Context, query string, at time.Time, opts .
 	}
 	if q.rename != nil {
 		for _, s := range series {
-			if pod := string(s.Metric["pod"]); pod != "" {
+			if pod := podOf(s.Metric); pod != "" {
 				metric := s.Metric.Clone()
-				metric["pod"] = model.LabelValue(q.rename(pod))
+				metric["exported_pod"] = model.LabelValue(q.rename(pod))
 				s.Metric = metric
 			}
 		}

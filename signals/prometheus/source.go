@@ -71,10 +71,11 @@ type Source struct {
 	metrics *Metrics
 	log     *zap.Logger
 
-	memo  *memo
-	slots chan struct{}
-	ctx   context.Context // ends with Close
-	stop  context.CancelFunc
+	memo     *memo
+	searches singleflight.Group // for metrics' names
+	slots    chan struct{}
+	ctx      context.Context // ends with Close
+	stop     context.CancelFunc
 
 	queries atomic.Int64
 	down    atomic.Bool // the last query found the source unavailable

@@ -102,7 +102,7 @@ func (w *worth) add(matrix model.Matrix) {
 		for _, v := range stream.Values {
 			values[int64(v.Timestamp)] = float64(v.Value)
 		}
-		w.pods = append(w.pods, string(stream.Metric["pod"]))
+		w.pods = append(w.pods, podOf(stream.Metric))
 		w.at = append(w.at, values)
 	}
 }

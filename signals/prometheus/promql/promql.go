@@ -88,6 +88,22 @@ func OneOf(label string, values ...string) *Matcher {
 	return labels.MustNewMatcher(labels.MatchRegexp, label, strings.Join(quoted, "|"))
 }
 
+// Alternation is a pattern that matches those values and no others, as it stands between double quotes in a query. Its
+// dollar signs begin no variables.
+func Alternation(values []string) string {
+	quoted := make([]string, len(values))
+	for i, v := range values {
+		quoted[i] = regexp.QuoteMeta(v)
+	}
+	text := strings.ReplaceAll(strings.Join(quoted, "|"), `\`, `\\`)
+	return strings.ReplaceAll(strings.ReplaceAll(text, `"`, `\"`), "$", "$$")
+}
+
+// Begins is a condition that a label's value begins with a text.
+func Begins(label, prefix string) *Matcher {
+	return labels.MustNewMatcher(labels.MatchRegexp, label, regexp.QuoteMeta(prefix)+".*")
+}
+
 // Bucket splits the selector of a classic histogram's buckets: requests counts all observations, within those that took at
 // most so many seconds, which must be a bound of its buckets. ok is false where the selector names no buckets, as that of a
 // native histogram does not.
