@@ -124,6 +124,11 @@ func one(ctx context.Context, o Options, archive *prometheus.Archive, rollouts [
 	source := archive.View(rename)
 	defer source.Close()
 
+	found, err := find(ctx, o.Source, r, p)
+	if err != nil {
+		return row, err
+	}
+	p = p.Measured(found)
 	tick, note := tickFor(ctx, source, r, p, o.Now)
 	p.Interval, row.TickSeconds = tick, tick.Seconds()
 	p.Window = max(p.Window, 2*tick)
@@ -136,6 +141,7 @@ func one(ctx context.Context, o Options, archive *prometheus.Archive, rollouts [
 		if err != nil {
 			return row, err
 		}
+		swept = swept.Measured(found)
 		swept.Interval, swept.Window = p.Interval, max(swept.Window, 2*tick)
 		policies = append(policies, swept)
 	}
@@ -292,8 +298,24 @@ func usual(p policy.Resolved) policy.Resolved {
 	p.FalseAlarm, p.Margin, p.Layers, p.PassEarly = d.FalseAlarm, d.Margin, d.Layers, d.PassEarly
 	p.Window = max(d.Window, 2*p.Interval)
 	p.Signals = slices.Clone(p.Signals)
-	for i := range p.Signals {
-		p.Signals[i].Threshold = d.Signals[0].Threshold
+	for i, s := range p.Signals {
+		at := slices.IndexFunc(d.Signals, func(o policy.Signal) bool { return o.Name == s.Name })
+		if at < 0 {
+			at = slices.IndexFunc(d.Signals, func(o policy.Signal) bool { return o.Name == policy.DefaultSignal })
+		}
+		p.Signals[i].Threshold, p.Signals[i].Level = d.Signals[at].Threshold, d.Signals[at].Level
 	}
 	return p
+}
+
+// find finds what measured the workload when the rollout began. Which Services led to it then, nobody knows: only what tells
+// pods apart is found.
+func find(ctx context.Context, source *prometheus.Source, r Rollout, p policy.Resolved) ([]signals.Found, error) {
+	names := p.Unfound()
+	if len(names) == 0 {
+		return nil, nil
+	}
+	found, _, err := source.Find(ctx, signals.Subject{Kind: r.Kind, Namespace: r.Namespace, Name: r.Name, Signals: names,
+		Past: r.Started.Add(-time.Hour), At: r.Started})
+	return found, err
 }

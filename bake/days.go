@@ -42,7 +42,7 @@ type days struct {
 // read asks for the days that are not answered. Most sources keep old ranges, some refuse them time and again: one that
 // does is asked ever more rarely.
 func (d *days) read(ctx context.Context, src Source, q question, s policy.Signal, tick int) {
-	if tick < d.again || len(q.days) == 0 || !q.policy.Layers.Evidence {
+	if tick < d.again || len(q.days) == 0 || !q.policy.Layers.Evidence || s.Value != "" {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, patienceForDays)

@@ -126,7 +126,7 @@ func (l *Loop) judge(ctx context.Context, k Key, w *work, now, start time.Time) 
 	spec := w.bake.Spec
 	measured := w.measured()
 	q := questionOf(k, spec, measured)
-	q.unknown = w.blind
+	q.unknown, q.service = w.blind, w.bake.Status.Service
 	to, from := rev(spec.To), ""
 	if spec.From != nil {
 		from = rev(*spec.From)

@@ -2,6 +2,7 @@ package bake
 
 import (
 	"context"
+	"regexp"
 	"time"
 
 	"github.com/bakewatch/bakewatch/decide"
@@ -182,15 +183,35 @@ type question struct {
 	past                past
 	days                []past // spans of earlier days; none where they are of no use
 	policy              policy.Resolved
+	service             string // that leads to the workload
 	unknown             string // why it is not known what measures the workload
 }
 
 func (q question) of(s policy.Signal) signals.Question {
 	return signals.Question{
 		Signal: s.Name, Query: s.Query,
-		Vars: map[string]string{"namespace": q.key.Namespace, "workload": q.key.Name, "kind": q.key.Kind},
+		Vars: q.vars(),
 		Kind: q.key.Kind, Workload: q.key.Name, Candidate: q.candidate, Baseline: q.baseline, FromZero: q.fromZero, Born: q.born,
 	}
+}
+
+// vars are the variables of a query. Those that have no value here are not there.
+func (q question) vars() map[string]string {
+	vars := map[string]string{"namespace": q.key.Namespace, "workload": q.key.Name, "kind": q.key.Kind, "window": q.policy.Interval.String()}
+	for name, value := range map[string]string{"service": q.service, "pods_candidate": pattern(q.candidate), "pods_baseline": pattern(q.baseline)} {
+		if value != "" {
+			vars[name] = value
+		}
+	}
+	return vars
+}
+
+// pattern matches the pods whose names begin with a prefix.
+func pattern(prefix string) string {
+	if prefix == "" {
+		return ""
+	}
+	return regexp.QuoteMeta(prefix) + ".*"
 }
 
 // input is the evidence as the judge takes it; deployed are the workloads that are no neighbours because they deployed, too.

@@ -18,7 +18,7 @@ const searchEvery = 4
 
 // unfound reports whether it is time to look for what measures the workload.
 func (w *work) unfound(now time.Time) bool {
-	if w.bake.Status.FoundAt != nil || len(w.frozen.Unfound()) == 0 {
+	if w.bake.Status.FoundAt != nil || len(w.frozen.Unfound()) == 0 && !w.frozen.NeedsService() {
 		return false
 	}
 	wait := w.frozen.Interval
@@ -46,11 +46,11 @@ func (l *Loop) find(ctx context.Context, k Key, w *work, s State, st *v1alpha1.B
 		}
 	}
 	late := st.CompletedAt != nil && !s.Now.Before(st.CompletedAt.Add(w.frozen.Window/2))
-	if w.blind = ""; len(found.Measured) == 0 && !late {
+	if w.blind = ""; len(found.Measured) == 0 && len(ask.Signals) > 0 && !late {
 		w.searched = s.Now
 		return false
 	}
-	st.FoundAt = now(s)
+	st.FoundAt, st.Service = now(s), found.Service
 	st.Measured, st.NotMeasured = nil, found.NotMeasured[:min(len(found.NotMeasured), maxNotMeasured)]
 	for _, f := range found.Measured[:min(len(found.Measured), maxMeasured)] {
 		m := v1alpha1.Measured{Signal: f.Signal, Source: f.From(), Preset: f.Preset, By: string(f.By), Errors: f.Errors, Good: f.Good, Requests: f.Requests,

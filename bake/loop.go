@@ -66,6 +66,7 @@ type Search struct {
 type Findings struct {
 	Measured    []signals.Found
 	NotMeasured []v1alpha1.NotMeasured
+	Service     string // that leads to the workload: the variable $service; empty when there is none
 }
 
 // Records keeps the Bakes.

@@ -96,6 +96,10 @@ func (q question) history(ctx context.Context, src Source, s policy.Signal) *his
 	}
 	ask := q.of(s)
 	ask.Candidate, ask.Baseline, ask.FromZero = q.historyOf, "", false
+	ask.Vars["pods_candidate"] = pattern(q.historyOf)
+	if ask.BaselineValue != "" {
+		ask.Value, ask.BaselineValue = ask.BaselineValue, ""
+	}
 	if q.policy.Layers.Blame {
 		ask.Others = maxNeighbours
 	}

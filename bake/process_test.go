@@ -216,6 +216,15 @@ func parsed(t *testing.T, yaml string) *policy.Config {
 	if err != nil {
 		t.Fatal(err)
 	}
+	for name, s := range cfg.Signals { // one signal, of which it is known what measures it
+		switch {
+		case name == policy.DefaultSignal && s.Prometheus == nil:
+			s.Prometheus = &policy.Queries{Errors: plain.Errors, Requests: plain.Requests, By: "pod"}
+			cfg.Signals[name] = s
+		case s.Prometheus == nil:
+			delete(cfg.Signals, name)
+		}
+	}
 	return cfg
 }
 

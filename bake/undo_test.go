@@ -9,6 +9,7 @@ import (
 
 	"github.com/bakewatch/bakewatch/api/v1alpha1"
 	"github.com/bakewatch/bakewatch/decide"
+	"github.com/bakewatch/bakewatch/signals"
 )
 
 // What an undo may meet between the intent and the deed.
@@ -162,7 +163,8 @@ func TestNamesOfBakes(t *testing.T) {
 func TestARecordWithoutAPolicy(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		w.rates["B"] = 0.2
-		p := w.start()
+		finds := func(p *process) { p.finder = &finder{measured: []signals.Found{plain}} }
+		p := w.start(finds)
 		w.deploy(web, "B")
 		w.until(2, v1alpha1.PhaseBaking)
 		p.stop()
@@ -173,7 +175,7 @@ func TestARecordWithoutAPolicy(t *testing.T) {
 		config := w.config
 		w.config = nil
 		w.cluster.mu.Unlock()
-		w.start()
+		w.start(finds)
 		w.pass(time.Minute)
 		w.cluster.mu.Lock()
 		w.config = config

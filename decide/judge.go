@@ -2,6 +2,7 @@ package decide
 
 import (
 	"math"
+	"slices"
 
 	"github.com/bakewatch/bakewatch/signals"
 )
@@ -54,14 +55,15 @@ type Neighbour struct {
 
 // Judge says what the evidence amounts to. One regressed signal is enough for Regressed. Healthy needs at least one
 // signal that was judged and found within its threshold, and none that could have spoken and did not; a signal that has
-// no series on either side does not belong to this workload and does not count. All else is Undecided.
+// no series on either side does not belong to this workload and does not count, and beside a healthy one neither does
+// a signal of which there was just too little. All else is Undecided.
 func Judge(in Input) Verdict {
 	if len(in.Signals)+len(in.Values) == 0 {
 		return Verdict{Result: Undecided, Reasons: []Reason{{Code: CodeNoSeries, Sentence: "no signal is measured for this workload"}}}
 	}
 	b := newBench(in)
 	early := in.PassEarly
-	var regressed, evidence, undecided, absent, healthy []Reason
+	var regressed, evidence, undecided, quiet, absent, healthy []Reason
 	findings := make([]finding, 0, len(in.Signals)+len(in.Values))
 	for _, e := range in.Signals {
 		findings = append(findings, b.judge(e))
@@ -82,19 +84,22 @@ func Judge(in Input) Verdict {
 			early = early && f.early
 		case f.reason.Code == CodeNoSeries:
 			absent = append(absent, f.reason)
+		case f.reason.Code == CodeTooFewRequests || f.reason.Code == CodeNoBaseline:
+			quiet = append(quiet, f.reason)
+			early = false
 		default:
 			undecided = append(undecided, f.reason)
 		}
 	}
 	switch {
 	case len(regressed) > 0:
-		return Verdict{Result: Regressed, Reasons: append(append(regressed, evidence...), undecided...)}
+		return Verdict{Result: Regressed, Reasons: slices.Concat(regressed, evidence, undecided, quiet)}
 	case len(undecided) > 0:
-		return Verdict{Result: Undecided, Reasons: append(append(undecided, absent...), healthy...)}
+		return Verdict{Result: Undecided, Reasons: slices.Concat(undecided, quiet, absent, healthy)}
 	case len(healthy) > 0:
-		return Verdict{Result: Healthy, Early: early, Reasons: append(healthy, absent...)}
+		return Verdict{Result: Healthy, Early: early, Reasons: slices.Concat(healthy, quiet, absent)}
 	}
-	return Verdict{Result: Undecided, Reasons: absent}
+	return Verdict{Result: Undecided, Reasons: slices.Concat(quiet, absent)}
 }
 
 // bench is where the signals of one input are judged: by the threshold alone, or by threshold and evidence together.

@@ -98,17 +98,24 @@ type Budget struct {
 // SignalRule is one signal: what is measured and what is too much. In an Override, fields that are not set leave what
 // applied before; Prometheus is replaced as a whole.
 type SignalRule struct {
-	Enabled    *bool     `json:"enabled,omitempty"` // nil: true
-	Prometheus *Queries  `json:"prometheus,omitempty"`
+	Enabled    *bool     `json:"enabled,omitempty"`    // nil: true
+	Prometheus *Queries  `json:"prometheus,omitempty"` // nil: what measures it is found among the presets
+	Unit       string    `json:"unit,omitempty"`       // of a value, in messages
 	Threshold  Threshold `json:"threshold"`
 }
 
-// Queries are the two counters of a signal, as plain Prometheus selectors with the variables $namespace, $workload and
-// $kind inside quotes.
+// Queries measure a signal: by two counters, a histogram of durations, a counter of events, or a value. Counters and
+// histograms are plain Prometheus selectors, a value is any expression. Variables stand inside quotes.
 type Queries struct {
-	Errors   string `json:"errors"`       // counter of failed requests
-	Requests string `json:"requests"`     // counter of all requests
-	By       string `json:"by,omitempty"` // "pod": the series carry a pod label; empty: they count the whole service
+	Errors    string        `json:"errors,omitempty"`    // counter of failed requests; with requests
+	Good      string        `json:"good,omitempty"`      // in place of errors: counter of those that did not fail
+	Requests  string        `json:"requests,omitempty"`  // counter of all requests
+	Histogram string        `json:"histogram,omitempty"` // of durations: …_bucket of a classic one, or a native one; with over
+	Over      time.Duration `json:"over,omitempty"`      // a request that takes longer is slow
+	Events    string        `json:"events,omitempty"`    // counter of events, by pod
+	Value     string        `json:"value,omitempty"`     // expression of which more is worse
+	Baseline  string        `json:"baseline,omitempty"`  // the baseline's, where value is only the candidate's
+	By        string        `json:"by,omitempty"`        // "pod": the series carry a pod label; empty: they count the whole service
 }
 
 // Threshold is decide.Threshold as people write it; nil is not set.
@@ -163,9 +170,6 @@ type Match struct {
 	Selector  string `json:"selector,omitempty"` // label selector on the workload
 }
 
-// DefaultSignal is the signal that applies when none is configured.
-const DefaultSignal = "http-errors"
-
 const defaultTimeout = 10 * time.Second
 
 // Default is what applies where bakewatch.yaml is silent. Only sources.prometheus.url has no default.
@@ -187,27 +191,8 @@ func Default() *Config {
 		Layers:     Layers{Threshold: true, Evidence: true, Blame: true},
 		Budget:     Budget{PerNamespace: 2, PerCluster: 5, Within: 10 * time.Minute},
 		History:    5,
-		Signals:    map[string]SignalRule{DefaultSignal: defaultRule(DefaultSignal)},
+		Signals:    defaultSignals(),
 	}
-}
-
-// defaultRule is what a signal of that name starts from: thresholds for all, queries for DefaultSignal alone.
-func defaultRule(name string) SignalRule {
-	r := SignalRule{Threshold: Threshold{
-		Max:         new(Share(0.05)),
-		Increase:    new(Ratio(2)),
-		Floor:       new(Share(0.002)),
-		MinRequests: new(5),
-		Ticks:       new(2),
-	}}
-	if name == DefaultSignal {
-		r.Prometheus = &Queries{
-			Errors:   `http_requests_total{namespace="$namespace",code=~"5.."}`,
-			Requests: `http_requests_total{namespace="$namespace"}`,
-			By:       "pod",
-		}
-	}
-	return r
 }
 
 // Hash names what the Config says, defaults included: comments, order and spelling of a file do not change it.

@@ -11,14 +11,14 @@ import (
 )
 
 func TestInput(t *testing.T) {
-	config := parse(t, smallest+"signals: {http-errors: {}, a: {prometheus: {errors: e, requests: r}}}\nmargin: 2x\nbake: {passEarly: true}\n")
+	config := parse(t, smallest+"signals: {http-errors: {prometheus: {errors: 'x{namespace=\"$namespace\"}', requests: x, by: pod}}, a: {prometheus: {errors: e, requests: r}}}\nmargin: 2x\nbake: {passEarly: true}\n")
 	neighbours := []decide.Neighbour{{Name: "api"}}
 	of := func(signal string) (decide.Evidence, bool) {
 		return decide.Evidence{Neighbours: neighbours}, signal == DefaultSignal
 	}
 	usual := decide.Threshold{Max: 0.05, Increase: 2, Floor: 0.002, MinRequests: 5, Ticks: 2}
 	r, _ := config.For(api)
-	query := signals.Query{By: signals.ByPod, Errors: `http_requests_total{namespace="$namespace",code=~"5.."}`, Requests: `http_requests_total{namespace="$namespace"}`}
+	query := signals.Query{By: signals.ByPod, Errors: `x{namespace="$namespace"}`, Requests: "x"}
 	want := decide.Input{To: "rev 7", From: "rev 6", FalseAlarm: 0.001, Margin: 2, PassEarly: true,
 		Signals: []decide.Evidence{{Signal: DefaultSignal, Query: query, Threshold: usual, Neighbours: neighbours}}}
 	if diff := cmp.Diff(want, r.Input("rev 7", "rev 6", of)); diff != "" {

@@ -50,8 +50,16 @@ func Parse(name string, data []byte) (*Config, error) {
 
 // fill sets what the file left out in places Default cannot foresee: signals by name, and receivers.
 func (c *Config) fill() {
+	if c.Signals == nil {
+		c.Signals = map[string]SignalRule{}
+	}
 	for name, given := range c.Signals {
 		c.Signals[name] = defaultRule(name).with(given)
+	}
+	for name := range presets { // those that are not named apply all the same
+		if _, named := c.Signals[name]; !named {
+			c.Signals[name] = defaultRule(name)
+		}
 	}
 	a := &c.Announce
 	if a.Grafana != nil {

@@ -145,6 +145,7 @@ func TestDesign(t *testing.T) {
 	want.Announce.Alertmanager = &Alertmanager{HTTP: HTTP{URL: "http://alertmanager:9093", Timeout: 10 * time.Second}}
 	rule := want.Signals[DefaultSignal] // the design had no evidence layer yet, and asked for more traffic and a larger increase
 	rule.Threshold.Floor, rule.Threshold.MinRequests = new(Share(0.005)), new(50)
+	rule.Prometheus = &Queries{Errors: `http_requests_total{namespace="$namespace",code=~"5.."}`, Requests: `http_requests_total{namespace="$namespace"}`, By: "pod"}
 	want.Signals[DefaultSignal] = rule
 	want.Workloads = []Override{{
 		Match:   Match{Namespace: "pay-*"},

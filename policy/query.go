@@ -6,10 +6,26 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/bakewatch/bakewatch/signals/prometheus/promql"
 )
 
-// Variables are what a query may use, inside quotes: $namespace, $workload, $kind.
-var Variables = []string{"namespace", "workload", "kind"}
+// Variables are what a query may use.
+var Variables = promql.Variables
+
+// sample are values to try a query with.
+var sample = map[string]string{"namespace": "n", "workload": "w", "kind": "Deployment", "service": "s",
+	promql.PodsCandidate: "w-1-.*", promql.PodsBaseline: "w-0-.*", promql.Window: "15s"}
+
+// checkExpression checks that q is PromQL.
+func checkExpression(q string) error {
+	text, err := promql.Render(q, sample)
+	if err != nil {
+		return err
+	}
+	_, err = promql.Selectors(text)
+	return err
+}
 
 var (
 	metricName = regexp.MustCompile(`^[a-zA-Z_:][a-zA-Z0-9_:]*`)
@@ -26,6 +42,19 @@ func checkQuery(q string) error {
 	}
 	name := metricName.FindString(rest)
 	rest = strings.TrimSpace(rest[len(name):])
+	if err := plainSelector(name, rest); err != nil {
+		return err
+	}
+	text, err := promql.Render(q, sample)
+	if err != nil {
+		return err
+	}
+	_, err = promql.ParseSelector(text)
+	return err
+}
+
+// plainSelector says of what is no plain selector what to do about it, better than a parser would.
+func plainSelector(name, rest string) error {
 	switch {
 	case rest == "":
 		return nil

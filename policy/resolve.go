@@ -142,10 +142,11 @@ func (r *resolver) override(path string, o Override) {
 		if !ok {
 			have = defaultRule(name)
 		}
-		if have = have.with(s); have.Prometheus == nil {
+		if _, preset := presets[name]; !preset && have.with(s).Prometheus == nil {
 			r.problem(join(join(path, "signals"), name), "is left out: its queries are in an override that does not match this workload")
 			continue
 		}
+		have = have.with(s)
 		r.signals[name] = have
 	}
 }
@@ -283,6 +284,7 @@ func (s SignalRule) with(o SignalRule) SignalRule {
 	return SignalRule{
 		Enabled:    cmp.Or(o.Enabled, s.Enabled),
 		Prometheus: cmp.Or(o.Prometheus, s.Prometheus),
+		Unit:       cmp.Or(o.Unit, s.Unit),
 		Threshold: Threshold{
 			Max:         cmp.Or(o.Threshold.Max, s.Threshold.Max),
 			Increase:    cmp.Or(o.Threshold.Increase, s.Threshold.Increase),
@@ -297,21 +299,33 @@ func (s SignalRule) on() bool { return s.Enabled == nil || *s.Enabled }
 
 // resolved is the signal for a bake. Its threshold is set as a whole: it began from a defaultRule.
 func (s SignalRule) resolved(name string) Signal {
-	var q signals.Query // to be found, unless people wrote it
-	if p := s.Prometheus; p != nil {
-		q = signals.Query{By: signals.By(p.By), Errors: p.Errors, Requests: p.Requests}
+	t := s.Threshold
+	out := Signal{Name: name, Query: s.Prometheus.query(), Wording: presets[name].wording}
+	if out.Value != "" || !out.Known() && presets[name].value {
+		out.Unit = s.Unit
+		out.Level = decide.ValueThreshold{Max: float64(*t.Max), Increase: float64(*t.Increase), Floor: float64(*t.Floor), Ticks: *t.Ticks}
+		return out
 	}
-	return Signal{
-		Name:  name,
-		Query: q,
-		Threshold: decide.Threshold{
-			Max:         float64(*s.Threshold.Max),
-			Increase:    float64(*s.Threshold.Increase),
-			Floor:       float64(*s.Threshold.Floor),
-			MinRequests: float64(*s.Threshold.MinRequests),
-			Ticks:       *s.Threshold.Ticks,
-		},
+	out.Threshold = decide.Threshold{Max: float64(*t.Max), Increase: float64(*t.Increase), Floor: float64(*t.Floor), MinRequests: float64(*t.MinRequests), Ticks: *t.Ticks}
+	return out
+}
+
+// query is the zero Query, to be found, unless people wrote one.
+func (p *Queries) query() signals.Query {
+	if p == nil {
+		return signals.Query{}
 	}
+	q := signals.Query{By: signals.By(p.By), Errors: p.Errors, Good: p.Good, Requests: p.Requests, Histogram: p.Histogram, Events: p.Events, Value: p.Value, BaselineValue: p.Baseline}
+	if q.Over = p.Over.Seconds(); inMilliseconds(p.Histogram) {
+		q.Milli, q.Over = true, q.Over*1000
+	}
+	return q
+}
+
+// inMilliseconds reports whether a histogram is one of milliseconds, as its name says.
+func inMilliseconds(selector string) bool {
+	name := strings.TrimSuffix(metricName.FindString(strings.TrimSpace(selector)), "_bucket")
+	return strings.HasSuffix(name, "_ms") || strings.HasSuffix(name, "_milliseconds")
 }
 
 func cutLast(s, sep string) (before, after string, found bool) {

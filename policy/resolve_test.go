@@ -2,6 +2,7 @@ package policy
 
 import (
 	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -24,24 +25,57 @@ func annotated(kv ...string) Target {
 	return t
 }
 
+// http is the signal http-errors.
+func (r *Resolved) http() *Signal {
+	return &r.Signals[slices.IndexFunc(r.Signals, func(s Signal) bool { return s.Name == DefaultSignal })]
+}
+
 func TestForDefaults(t *testing.T) {
 	got, problems := parse(t, smallest).For(api)
 	want := Resolved{
 		Watched: true, Mode: Observe,
 		Window: 15 * time.Minute, Interval: 15 * time.Second, Verify: 2 * time.Minute, Deadline: 10 * time.Minute,
 		FalseAlarm: 0.001, Margin: 1.5, Layers: Layers{Threshold: true, Evidence: true, Blame: true},
-		Signals: []Signal{{
-			Name: "http-errors",
-			Query: signals.Query{
-				By:       signals.ByPod,
-				Errors:   `http_requests_total{namespace="$namespace",code=~"5.."}`,
-				Requests: `http_requests_total{namespace="$namespace"}`,
-			},
-			Threshold: decide.Threshold{Max: 0.05, Increase: 2, Floor: 0.002, MinRequests: 5, Ticks: 2},
-		}},
+		Signals: got.Signals,
 	}
 	if diff := cmp.Diff(want, got); diff != "" || len(problems) > 0 {
 		t.Errorf("%v (-want +got):\n%s", problems, diff)
+	}
+	if len(got.Signals) != len(presets) || len(got.Unfound()) != len(presets) {
+		t.Errorf("%d signals, of which %v are to be found; there are %d presets", len(got.Signals), got.Unfound(), len(presets))
+	}
+	if http := (Signal{Name: DefaultSignal, Threshold: decide.Threshold{Max: 0.05, Increase: 2, Floor: 0.002, MinRequests: 5, Ticks: 2}}); *got.http() != http {
+		t.Errorf("%+v", got.http())
+	}
+}
+
+// The presets that a configuration does not name apply all the same, unless it turns them off.
+func TestPresetsApply(t *testing.T) {
+	r, _ := parse(t, smallest+"signals: {http-errors: {threshold: {max: 1%}}, memory: {enabled: false}, mine: {prometheus: {errors: e, requests: r}}}").For(api)
+	if len(r.Signals) != len(presets) || r.http().Threshold.Max != 0.01 || slices.ContainsFunc(r.Signals, func(s Signal) bool { return s.Name == "memory" }) {
+		t.Errorf("%+v", r.Signals)
+	}
+}
+
+// Whatever a query measures, it is what people wrote.
+func TestQueries(t *testing.T) {
+	for text, want := range map[string]signals.Query{
+		`{errors: 'e{a="$namespace"}', requests: r, by: pod}`: {By: signals.ByPod, Errors: `e{a="$namespace"}`, Requests: "r"},
+		`{good: g, requests: r}`:                              {Good: "g", Requests: "r"},
+		`{histogram: h_seconds_bucket, over: 250ms}`:          {Histogram: "h_seconds_bucket", Over: 0.25},
+		`{histogram: 'h_ms_bucket{a="b"}', over: 250ms}`:      {Histogram: `h_ms_bucket{a="b"}`, Over: 250, Milli: true},
+		`{histogram: x_duration_milliseconds, over: 1s}`:      {Histogram: "x_duration_milliseconds", Over: 1000, Milli: true},
+		`{events: restarts, by: pod}`:                         {By: signals.ByPod, Events: "restarts"},
+		`{value: 'max(rate(x{pod=~"$pods_candidate"}[$window]))', baseline: 'max(rate(x{pod=~"$pods_baseline"}[$window]))'}`: {
+			Value: `max(rate(x{pod=~"$pods_candidate"}[$window]))`, BaselineValue: `max(rate(x{pod=~"$pods_baseline"}[$window]))`},
+	} {
+		r, _ := parse(t, smallest+"signals: {a: {prometheus: "+text+", unit: MiB}}").For(api)
+		if got := r.Signals[0].Query; got != want {
+			t.Errorf("%s: %+v, want %+v", text, got, want)
+		}
+		if value := want.Value != ""; value != (r.Signals[0].Unit == "MiB") || value != (r.Signals[0].Level.Increase > 0) || value == (r.Signals[0].Threshold.Increase > 0) {
+			t.Errorf("%s: %+v", text, r.Signals[0])
+		}
 	}
 }
 
@@ -97,18 +131,18 @@ func TestFor(t *testing.T) {
 			"- {match: {name: 'api-*'}, bake: {window: 1h}, signals: {http-errors: {threshold: {max: 2%}}}}\n",
 			want: func(r *Resolved) {
 				r.Window, r.Verify = time.Hour, 5*time.Minute
-				r.Signals[0].Threshold.Max, r.Signals[0].Threshold.Ticks = 0.02, 3
+				r.http().Threshold.Max, r.http().Threshold.Ticks = 0.02, 3
 			}},
 		{name: "margin, layers and an early pass", config: "margin: 2x\nlayers: {evidence: false}\nbake: {passEarly: true}", target: api,
 			want: func(r *Resolved) { r.Margin, r.Layers.Evidence, r.PassEarly = 2, false, true }},
 		{name: "override passes early", config: "bake: {passEarly: true}\nworkloads: [{match: {name: '*'}, bake: {passEarly: false}}, {match: {name: web}, bake: {passEarly: true}}]", target: api},
 		{name: "override replaces queries as a whole", config: "workloads: [{match: {name: '*'}, signals: {http-errors: {prometheus: {errors: a, requests: b}}}}]", target: api,
-			want: func(r *Resolved) { r.Signals[0].Query = signals.Query{Errors: "a", Requests: "b"} }},
+			want: func(r *Resolved) { r.http().Query = signals.Query{Errors: "a", Requests: "b"} }},
 		{name: "override adds and removes signals", config: "workloads: [{match: {name: '*'}, signals: {http-errors: {enabled: false}, a: {prometheus: {errors: e, requests: r}, threshold: {max: 9%}}}}]", target: api,
 			want: func(r *Resolved) {
-				th := r.Signals[0].Threshold
-				th.Max = 0.09
-				r.Signals = []Signal{{Name: "a", Query: signals.Query{Errors: "e", Requests: "r"}, Threshold: th}}
+				a := Signal{Name: "a", Query: signals.Query{Errors: "e", Requests: "r"}, Threshold: r.http().Threshold}
+				a.Threshold.Max = 0.09
+				r.Signals = append([]Signal{a}, slices.DeleteFunc(r.Signals, func(s Signal) bool { return s.Name == DefaultSignal })...)
 			}},
 		{name: "signal whose queries are in an override for others", target: api,
 			config: "workloads:\n- {match: {name: web}, signals: {a: {prometheus: {errors: e, requests: r}}}}\n- {match: {name: 'api-*'}, signals: {a: {threshold: {max: 9%}}}}",
@@ -124,15 +158,15 @@ func TestFor(t *testing.T) {
 			"http-errors.floor", "0.1%", "http-errors.minRequests", "10", "http-errors.ticks", "5"),
 			want: func(r *Resolved) {
 				r.Window, r.Interval = time.Hour, 30*time.Second
-				r.Signals[0].Threshold = decide.Threshold{Max: 0.01, Increase: 3, Floor: 0.001, MinRequests: 10, Ticks: 5}
+				r.http().Threshold = decide.Threshold{Max: 0.01, Increase: 3, Floor: 0.001, MinRequests: 10, Ticks: 5}
 			}},
 		{name: "annotations win over overrides", config: "workloads: [{match: {name: '*'}, bake: {window: 1h}, signals: {http-errors: {threshold: {max: 2%}}}}]",
 			target: annotated("window", "2h", "http-errors.max", "3%"),
-			want:   func(r *Resolved) { r.Window = 2 * time.Hour; r.Signals[0].Threshold.Max = 0.03 }},
+			want:   func(r *Resolved) { r.Window = 2 * time.Hour; r.http().Threshold.Max = 0.03 }},
 		{name: "annotations that only go together", config: "bake: {verify: 10m, window: 1m}", target: annotated("window", "10m", "interval", "5m"),
 			want: func(r *Resolved) { r.Window, r.Verify, r.Interval = 10*time.Minute, 10*time.Minute, 5*time.Minute }},
 		{name: "one bad annotation leaves the rest", target: annotated("window", "10s", "interval", "20s", "http-errors.max", "200%", "http-errors.ticks", "3"),
-			want: func(r *Resolved) { r.Interval = 20 * time.Second; r.Signals[0].Threshold.Ticks = 3 },
+			want: func(r *Resolved) { r.Interval = 20 * time.Second; r.http().Threshold.Ticks = 3 },
 			problems: []string{
 				"bakewatch.dev/http-errors.max: must be above 0% and at most 100%, not 200%",
 				"bakewatch.dev/window: is left out: window must be at least two intervals, 30s, not 10s"}},
@@ -140,7 +174,7 @@ func TestFor(t *testing.T) {
 			problems: []string{"bakewatch.dev/interval: is left out: interval must be at most half the verify, which is 2m"}},
 		{name: "annotations that cannot be read", target: annotated("window", "long", "interval", "0s", "http-errors.max", "", "http-errors.ticks", "two", "http-errors.mx", "1%", "grpc.max", "1%"),
 			problems: []string{
-				`bakewatch.dev/grpc.max: no signal "grpc" applies to this workload (known: http-errors)`,
+				`bakewatch.dev/grpc.max: no signal "grpc" applies to this workload (known: cpu-throttling, grpc-errors, grpc-latency, http-errors, http-latency, ingress-errors, ingress-latency, memory, oom-kills, restarts)`,
 				`bakewatch.dev/http-errors.max: must be a share such as 5% or 0.05, not ""`,
 				`bakewatch.dev/http-errors.mx: unknown threshold "mx" (known: max, increase, floor, minRequests, ticks)`,
 				`bakewatch.dev/http-errors.ticks: must be a whole number, not "two"`,
@@ -261,7 +295,8 @@ func TestForProperties(t *testing.T) {
 			t.Fatalf("out of bounds: %v", k.errs)
 		}
 		for i, s := range first.Signals {
-			if s.Errors == "" || s.Requests == "" || s.Threshold.Ticks < 1 || s.Threshold.Max <= 0 || (i > 0 && first.Signals[i-1].Name >= s.Name) {
+			_, preset := presets[s.Name]
+			if !s.Known() && !preset || max(s.Threshold.Ticks, s.Level.Ticks) < 1 || max(s.Threshold.Max, s.Level.Max) <= 0 || (i > 0 && first.Signals[i-1].Name >= s.Name) {
 				t.Fatalf("signals %+v", first.Signals)
 			}
 		}

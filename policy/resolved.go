@@ -3,6 +3,7 @@ package policy
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/bakewatch/bakewatch/decide"
@@ -107,6 +108,18 @@ func (r Resolved) Unfound() []string {
 		}
 	}
 	return out
+}
+
+// NeedsService reports whether a query has the variable $service, which has to be found out.
+func (r Resolved) NeedsService() bool {
+	for _, s := range r.Signals {
+		for _, text := range []string{s.Errors, s.Good, s.Requests, s.Histogram, s.Events, s.Value, s.BaselineValue} {
+			if strings.Contains(text, "$service") || strings.Contains(text, "${service}") {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // Measured is r with what was found in place of the signals whose queries were to be found. A signal of which nothing was

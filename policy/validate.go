@@ -14,7 +14,7 @@ import (
 )
 
 // MaxSignals is the most signals a configuration may name, overrides included.
-const MaxSignals = 20
+const MaxSignals = 30
 
 // The bounds of what may be set.
 const (
@@ -72,10 +72,7 @@ func (c *Config) validate() Errors {
 		k.errorf("history", "must be from 1 to %d, not %d", maxHistory, c.History)
 	}
 
-	if len(c.Signals) == 0 {
-		k.errorf("signals", "names no signal; add one, or remove the key for the default %s", DefaultSignal)
-	}
-	known := map[string]bool{DefaultSignal: true} // signals that have queries from somewhere
+	known := map[string]bool{} // signals that have queries from somewhere
 	for _, name := range slices.Sorted(maps.Keys(c.Signals)) {
 		k.signal(join("signals", name), name, c.Signals[name], known)
 	}
@@ -155,24 +152,83 @@ func (k *checker) signal(path, name string, r SignalRule, known map[string]bool)
 	if !signalName.MatchString(name) {
 		k.errorf(path, "a signal's name must be lower-case letters, digits and dashes, at most 63, such as http-errors")
 	}
+	value := presets[name].value
 	if q := r.Prometheus; q != nil {
-		at := join(path, "prometheus")
-		known[name] = true
-		k.query(join(at, "errors"), q.Errors)
-		k.query(join(at, "requests"), q.Requests)
-		if q.By != "" && q.By != "pod" {
-			k.errorf(join(at, "by"), "must be pod, or be left out for counters of the whole service, not %s", quote(q.By))
-		}
-	} else if !known[name] {
+		known[name], value = true, q.Value != ""
+		k.queries(join(path, "prometheus"), *q)
+	} else if _, preset := presets[name]; !preset && !known[name] {
 		k.errorf(join(path, "prometheus"), "is missing: signal %s has no queries; write prometheus: {errors: …, requests: …}", quote(name))
+	}
+	if value {
+		k.level(join(path, "threshold"), r.Threshold)
+		return
 	}
 	k.threshold(join(path, "threshold"), r.Threshold)
 }
 
-func (k *checker) query(path, q string) {
-	if err := checkQuery(q); err != nil {
+// queries checks that a signal is measured in one way, and each query of it.
+func (k *checker) queries(path string, q Queries) {
+	counter := func(key, text string) { k.query(join(path, key), text, checkQuery) }
+	switch {
+	case q.Value != "":
+		k.query(join(path, "value"), q.Value, checkExpression)
+		if q.Baseline != "" {
+			k.query(join(path, "baseline"), q.Baseline, checkExpression)
+		}
+	case q.Histogram != "":
+		counter("histogram", q.Histogram)
+		if q.Over <= 0 {
+			k.errorf(join(path, "over"), "is missing; write the duration above which a request is slow, a bound of the histogram's buckets such as 250ms")
+		}
+	case q.Events != "":
+		counter("events", q.Events)
+		if q.By != "pod" {
+			k.errorf(join(path, "by"), "must be pod: events are those of a pod")
+		}
+	case q.Good != "":
+		counter("good", q.Good)
+		counter("requests", q.Requests)
+	default:
+		counter("errors", q.Errors)
+		counter("requests", q.Requests)
+	}
+	ways := 0
+	for _, way := range []string{q.Value, q.Histogram, q.Events, q.Good, q.Errors} {
+		if way != "" {
+			ways++
+		}
+	}
+	switch {
+	case ways > 1:
+		k.errorf(path, "measures in more than one way; keep one of errors with requests, good with requests, histogram, events, value")
+	case q.Requests != "" && q.Errors == "" && q.Good == "" && ways > 0:
+		k.errorf(join(path, "requests"), "goes with errors or good; remove it")
+	case q.Over > 0 && q.Histogram == "":
+		k.errorf(join(path, "over"), "goes with histogram; remove it")
+	case q.Baseline != "" && q.Value == "":
+		k.errorf(join(path, "baseline"), "goes with value; remove it")
+	}
+	if q.By != "" && q.By != "pod" {
+		k.errorf(join(path, "by"), "must be pod, or be left out for counters of the whole service, not %s", quote(q.By))
+	}
+}
+
+func (k *checker) query(path, q string, check func(string) error) {
+	if err := check(q); err != nil {
 		k.errorf(path, "%v", err)
 	}
+}
+
+// level checks the threshold of a value, which may be of any size.
+func (k *checker) level(path string, t Threshold) {
+	if t.Max != nil && *t.Max > 1 {
+		t.Max = nil
+	}
+	if t.Floor != nil && *t.Floor > 1 {
+		t.Floor = nil
+	}
+	t.MinRequests = nil
+	k.threshold(path, t)
 }
 
 func (k *checker) threshold(path string, t Threshold) {

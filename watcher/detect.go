@@ -65,7 +65,7 @@ func Current(d *appsv1.Deployment, sets []appsv1.ReplicaSet) *appsv1.ReplicaSet 
 func Revision(rs *appsv1.ReplicaSet) v1alpha1.Revision {
 	return v1alpha1.Revision{
 		Number: number(rs), Hash: rs.Labels[appsv1.DefaultDeploymentUniqueLabelKey],
-		Name: rs.Name, Images: images(&rs.Spec.Template),
+		Name: rs.Name, Version: version(&rs.Spec.Template), Images: images(&rs.Spec.Template),
 	}
 }
 

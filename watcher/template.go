@@ -65,6 +65,16 @@ func images(t *corev1.PodTemplateSpec) []string {
 	return out
 }
 
+// version is what a template's pods call their version.
+func version(t *corev1.PodTemplateSpec) string {
+	for _, label := range []string{"tags.datadoghq.com/version", "app.kubernetes.io/version"} {
+		if v := t.Labels[label]; v != "" {
+			return v
+		}
+	}
+	return ""
+}
+
 // maxChanges bounds how many differences are told.
 const maxChanges = 20
 

@@ -48,6 +48,9 @@ type Revision struct {
 	Hash string `json:"hash"`
 	// Name is the object that holds the revision's template: a ReplicaSet or a ControllerRevision.
 	Name string `json:"name"`
+	// Version is what the pods call their version: the label tags.datadoghq.com/version or app.kubernetes.io/version.
+	// +optional
+	Version string `json:"version,omitempty"`
 	// Images are the images of its containers, in order.
 	// +optional
 	Images []string `json:"images,omitempty"`
@@ -131,7 +134,9 @@ type Measured struct {
 
 // NotMeasured is a preset that does not measure the workload, and why.
 type NotMeasured struct {
-	Signal string `json:"signal"`
+	// Signal is absent where it concerns all of them.
+	// +optional
+	Signal string `json:"signal,omitempty"`
 	Source string `json:"source"`
 	Preset string `json:"preset"`
 	Why    string `json:"why"`
@@ -231,6 +236,9 @@ type BakeStatus struct {
 	// FoundAt is when it was looked for what measures the workload; absent while that is not known.
 	// +optional
 	FoundAt *metav1.MicroTime `json:"foundAt,omitempty"`
+	// Service leads to the workload's pods; queries know it as $service.
+	// +optional
+	Service string `json:"service,omitempty"`
 	// Measured is what was found for the signals that policy leaves to presets.
 	// +kubebuilder:validation:MaxItems=64
 	// +optional

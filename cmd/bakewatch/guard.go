@@ -14,6 +14,7 @@ import (
 	authv1 "k8s.io/api/authorization/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/leaderelection"
@@ -25,6 +26,7 @@ import (
 	"github.com/bakewatch/bakewatch/bake"
 	"github.com/bakewatch/bakewatch/policy"
 	"github.com/bakewatch/bakewatch/records"
+	"github.com/bakewatch/bakewatch/signals/discover"
 	"github.com/bakewatch/bakewatch/watcher"
 	"github.com/bakewatch/bakewatch/web"
 )
@@ -156,8 +158,13 @@ func (g *guard) lead(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	dyn, err := dynamic.NewForConfig(g.kube)
+	if err != nil {
+		return fmt.Errorf("make a kubernetes client: %w", err)
+	}
+	finder := &discover.Finder{Sources: g.source.finders, Router: &discover.Cluster{Client: g.client, Dynamic: dyn}}
 	loop = bake.NewLoop(bake.Options{
-		Watcher: watch, Undoer: &rollback.Deployments{Client: g.client}, Source: g.source, Records: bakes, Teller: g.teller, Recorder: g.recorder,
+		Watcher: watch, Undoer: &rollback.Deployments{Client: g.client}, Source: g.source, Finder: finder, Records: bakes, Teller: g.teller, Recorder: g.recorder,
 		Policy: g.live.Current, Log: g.log, Metrics: g.metrics, Since: since,
 	})
 	go watch.Run(ctx)
@@ -280,6 +287,8 @@ var rights = []right{
 	{"delete", v1alpha1.GroupVersion.Group, "bakes", "", "prune records"},
 	{"update", v1alpha1.GroupVersion.Group, "bakes", "status", "keep records"},
 	{"create", "", "events", "", "tell on the workload"},
+	{"list", "", "services", "", "find the metrics of what leads to a workload"},
+	{"list", "networking.k8s.io", "ingresses", "", "find the metrics of what leads to a workload"},
 }
 
 // checkRights asks the API server what this account may not do, and says which feature is missing for it.

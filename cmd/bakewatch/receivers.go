@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -159,11 +158,4 @@ func (h headersFrom) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 	}
 	return h.next.RoundTrip(req)
-}
-
-// samePrometheus reports whether two policies name the same source.
-func samePrometheus(a, b policy.Prometheus) bool {
-	x, errA := json.Marshal(a)
-	y, errB := json.Marshal(b)
-	return errA == nil && errB == nil && string(x) == string(y)
 }

@@ -2,7 +2,10 @@ package main
 
 import (
 	"context"
-	"errors"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
 	"sync"
 	"time"
 
@@ -10,72 +13,130 @@ import (
 
 	"github.com/bakewatch/bakewatch/policy"
 	"github.com/bakewatch/bakewatch/signals"
+	"github.com/bakewatch/bakewatch/signals/discover"
 	"github.com/bakewatch/bakewatch/signals/prometheus"
 	"github.com/bakewatch/bakewatch/web"
 )
 
-// sources is the metrics source the policy names now. A change of the policy swaps it.
+// metricsSource is what answers questions about signals.
+type metricsSource interface {
+	discover.Source
+	Read(ctx context.Context, q signals.Question) ([]signals.Reading, error)
+	// Check asks the source for the simplest of things. Its error says what is wrong and what to do about it.
+	Check(ctx context.Context) error
+	Close()
+}
+
+// sources are the metrics sources the policy names now. A change of the policy swaps those it concerns.
 type sources struct {
 	metrics  *prometheus.Metrics
 	troubles *web.Troubles
 	log      *zap.Logger
 
 	mu      sync.RWMutex
-	current *prometheus.Source
-	of      policy.Prometheus
-	why     error // why there is no source
+	current map[string]*configured // by name
 }
 
-// use builds the source the policy names, unless it is the one in use.
+// configured is a source as it is configured.
+type configured struct {
+	of     any           // its part of the policy
+	source metricsSource // nil: it could not be built
+	why    error         // why not
+}
+
+// use builds the sources the policy names, but for those in use that it names as before.
 func (s *sources) use(c *policy.Config) {
+	wanted := s.wanted(c)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	want := c.Sources.Prometheus
-	if s.current != nil && samePrometheus(want, s.of) {
-		return
+	for name, was := range s.current {
+		if w, ok := wanted[name]; !ok || !reflect.DeepEqual(w.of, was.of) || was.source == nil {
+			was.close()
+			delete(s.current, name)
+			s.troubles.Set(name, nil, false)
+		}
 	}
-	next, err := s.build(want)
-	if s.current != nil {
-		s.current.Close()
+	if s.current == nil {
+		s.current = map[string]*configured{}
 	}
-	s.current, s.of, s.why = next, want, err
-	s.troubles.Set("prometheus", err, false)
+	for name, w := range wanted {
+		if s.current[name] != nil {
+			continue
+		}
+		next := &configured{of: w.of}
+		next.source, next.why = w.build()
+		s.current[name] = next
+		s.troubles.Set(name, next.why, false)
+	}
 }
 
-func (s *sources) build(p policy.Prometheus) (*prometheus.Source, error) {
-	if p.URL == "" {
-		return nil, errors.New("no metrics source is configured; set sources.prometheus.url in the ConfigMap")
+func (c *configured) close() {
+	if c.source != nil {
+		c.source.Close()
 	}
-	return prometheus.New(prometheus.Options{
-		URL: p.URL, HTTPClient: httpConfig(p.HTTP, p.BearerTokenFile), Timeout: p.Timeout, Metrics: s.metrics, Log: s.log,
-	})
 }
 
-// Read implements bake.Source.
+// recipe is how a source is built from its part of the policy.
+type recipe struct {
+	of    any
+	build func() (metricsSource, error)
+}
+
+// wanted are the sources that a policy names.
+func (s *sources) wanted(c *policy.Config) map[string]recipe {
+	out := map[string]recipe{}
+	if p := c.Sources.Prometheus; p.URL != "" {
+		out[signals.Prometheus] = recipe{p, func() (metricsSource, error) {
+			return prometheus.New(prometheus.Options{URL: p.URL, HTTPClient: httpConfig(p.HTTP, p.BearerTokenFile), Timeout: p.Timeout, Metrics: s.metrics, Log: s.log})
+		}}
+	}
+	return out
+}
+
+// Read implements bake.Source: the source that the question names answers it.
 func (s *sources) Read(ctx context.Context, q signals.Question) ([]signals.Reading, error) {
 	s.mu.RLock()
-	current, why := s.current, s.why
+	c := s.current[q.From()]
 	s.mu.RUnlock()
-	if current == nil {
-		return nil, why
+	switch {
+	case c == nil:
+		return nil, fmt.Errorf("%s is not configured; set sources.%s in the ConfigMap", q.From(), q.From())
+	case c.source == nil:
+		return nil, c.why
 	}
-	return current.Read(ctx, q)
+	return c.source.Read(ctx, q)
 }
 
-// keepChecking asks the source now and then whether it works, so that a wrong address is known before a rollout needs it.
+// finders are the sources that can be asked what measures a workload.
+func (s *sources) finders() map[string]discover.Source {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	out := map[string]discover.Source{}
+	for name, c := range s.current {
+		if c.source != nil {
+			out[name] = c.source
+		}
+	}
+	return out
+}
+
+// keepChecking asks each source now and then whether it works, so that a wrong address is known before a rollout needs it.
 func (s *sources) keepChecking(ctx context.Context) error {
 	tick := time.NewTicker(15 * time.Second)
 	defer tick.Stop()
 	for {
 		s.mu.RLock()
-		current := s.current
+		now := maps.Clone(s.current)
 		s.mu.RUnlock()
-		if current != nil {
-			err := current.Check(ctx)
+		for _, name := range slices.Sorted(maps.Keys(now)) {
+			if now[name].source == nil {
+				continue
+			}
+			err := now[name].source.Check(ctx)
 			if ctx.Err() != nil {
 				return nil
 			}
-			s.troubles.Set("prometheus", err, false)
+			s.troubles.Set(name, err, false)
 		}
 		select {
 		case <-ctx.Done():
