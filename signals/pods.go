@@ -32,6 +32,10 @@ func PodOf(pod, kind, workload string) bool {
 	return false
 }
 
+// NamesTell reports whether the names of a workload's pods tell of which revision they are. A StatefulSet's pod of the same
+// name serves one revision and then another, and a DaemonSet's name says nothing.
+func NamesTell(kind string) bool { return kind == "Deployment" }
+
 // WorkloadOf is the name of the workload that a pod is of, by the pod's own name; empty when that does not tell.
 func WorkloadOf(pod string) string {
 	rest, last := cutLast(pod)

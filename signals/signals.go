@@ -159,6 +159,11 @@ type Question struct {
 	Others     int
 	OtherNames []string
 
+	// Lives, where the names of pods do not tell of which revision they are, are the candidate's pods, and when each was born;
+	// they take the place of Candidate. All other pods of the workload, and those of the same names before that time, are the
+	// baseline's, unless Baseline is empty. Used with ByPod.
+	Lives map[string]time.Time
+
 	// Bounds are the edges of the windows asked for, ascending: n+1 bounds give n Readings.
 	Bounds []time.Time
 

@@ -37,7 +37,7 @@ type Finder struct {
 // to be nothing.
 func (f *Finder) Find(ctx context.Context, s bake.Search) (bake.Findings, error) {
 	subject := signals.Subject{Kind: s.Kind, Namespace: s.Namespace, Name: s.Name, Signals: s.Signals, Past: s.Past, At: s.At,
-		Candidate: version(s.To), Baseline: version(s.From)}
+		Candidate: version(s.Kind, s.To), Baseline: version(s.Kind, s.From)}
 	var out bake.Findings
 	if f.Router != nil {
 		var err error
@@ -64,9 +64,9 @@ func (f *Finder) Find(ctx context.Context, s bake.Search) (bake.Findings, error)
 	return out, errors.Join(failed...)
 }
 
-func version(r v1alpha1.Revision) signals.Version {
+func version(kind string, r v1alpha1.Revision) signals.Version {
 	v := signals.Version{Version: r.Version}
-	if r.Name != "" {
+	if r.Name != "" && signals.NamesTell(kind) {
 		v.Pods = r.Name + "-"
 	}
 	if v.Version == "" && len(r.Images) > 0 {

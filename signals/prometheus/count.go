@@ -36,6 +36,7 @@ func growth(values []float64) float64 {
 type track struct {
 	*series
 	pod, target int
+	life        *life // the part of the series that belongs to the side; nil: all of it
 }
 
 // group is the series of one side, of both counters.
@@ -44,6 +45,8 @@ type group struct {
 	targets  int
 	requests []track
 	errors   []track
+
+	nothing string // why there is nothing, if there is nothing
 
 	each bool // each pod is one request, which failed if its counter grew
 	// goods is set where errors are of a counter of what did not fail: all there is of it, of any pod.
@@ -99,8 +102,11 @@ type tally struct {
 }
 
 // look is the part of a series that lies in a window's view: samples lo to hi, of which those before in were taken at
-// or before the window's beginning.
-type look struct{ lo, in, hi int }
+// or before the window's beginning. goesOn says that the sample before lo is where its counter starts.
+type look struct {
+	lo, in, hi int
+	goesOn     bool
+}
 
 func (s *series) look(w span) look {
 	after := func(from int, t int64) int {
@@ -176,6 +182,8 @@ func (g *group) count(w span, fromZero func(pod string, first int64) bool) tally
 		switch {
 		case l.empty():
 			return 0
+		case l.goesOn && (whole[tr.pod] || l.in == l.lo):
+			return growth(tr.value[l.lo-1 : l.hi])
 		case whole[tr.pod]: // the process began in this bake: it counted its first sample, too
 			return values[0] + growth(values)
 		case l.in > l.lo:

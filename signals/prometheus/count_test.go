@@ -453,6 +453,12 @@ func TestSplitIsWhole(t *testing.T) {
 		if rapid.Bool().Draw(t, "overlap") {
 			q.Baseline = "new-2-"
 		}
+		if rapid.Bool().Draw(t, "by lives") {
+			q.Kind, q.Workload, q.Lives = "StatefulSet", "new", map[string]time.Time{}
+			for range rapid.IntRange(0, 3).Draw(t, "lives") {
+				q.Lives[rapid.SampledFrom([]string{"new-1", "new-2", "old-1"}).Draw(t, "alive")] = second(math.Floor(rapid.Float64Range(-200, until).Draw(t, "born")))
+			}
+		}
 		for i := range ticks + 1 {
 			q.Bounds = append(q.Bounds, second(tick*float64(i)))
 		}

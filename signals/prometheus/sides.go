@@ -42,7 +42,7 @@ func tellSides(q signals.Question, windows []span, requests, errs *answer, seen 
 		pods := newGroup(requests.ofPods(prefix), errs.ofPods(prefix), false, of).as(q.Query, errs)
 		for i, w := range windows {
 			t := pods.count(w, nil)
-			candidates[i] = pods.side(w, t, t.spacing, noSeries(prefix, counted(q.Query), requests))
+			candidates[i] = pods.side(w, t, t.spacing, noSeries("pods "+prefix+"*", counted(q.Query), requests))
 			baselines[i] = signals.Side{Missing: signals.NoSeries, Detail: "all revisions are counted together"}
 		}
 		return candidates, baselines
@@ -58,13 +58,11 @@ func tellSides(q signals.Question, windows []span, requests, errs *answer, seen 
 		return candidates, baselines
 	}
 
-	candidate := newGroup(requests.ofPods(q.Candidate), errs.ofPods(q.Candidate), false, closer(q.Candidate, q.Baseline)).as(q.Query, errs)
-	baseline := &group{}
-	nothing := "there are no old pods"
-	if q.Baseline != "" {
-		baseline = newGroup(requests.ofPods(q.Baseline), errs.ofPods(q.Baseline), false, closer(q.Baseline, q.Candidate)).as(q.Query, errs)
-		nothing = noSeries(q.Baseline, counted(q.Query), requests)
+	by := sidesByName
+	if q.Lives != nil {
+		by = sidesByLives
 	}
+	candidate, baseline := by(q, requests, errs)
 	born := int64(math.MinInt64)
 	if !q.Born.IsZero() {
 		born = q.Born.UnixMilli()
@@ -77,14 +75,30 @@ func tellSides(q signals.Question, windows []span, requests, errs *answer, seen 
 		c, b := candidate.count(w, fresh), baseline.count(w, nil)
 		// A side that was sampled only once does not tell how often it is scraped; the other side, of the same
 		// workload, does.
-		candidates[i] = candidate.side(w, c, firstKnown(c.spacing, b.spacing), noSeries(q.Candidate, counted(q.Query), requests))
-		baselines[i] = baseline.side(w, b, firstKnown(b.spacing, c.spacing), nothing)
+		candidates[i] = candidate.side(w, c, firstKnown(c.spacing, b.spacing), candidate.nothing)
+		baselines[i] = baseline.side(w, b, firstKnown(b.spacing, c.spacing), baseline.nothing)
 		for pod := range candidates[i].Pods {
 			seen[pod] = true
 		}
 	}
 	return candidates, baselines
 }
+
+// sidesByName gathers the series of both sides by how the names of their pods begin.
+func sidesByName(q signals.Question, requests, errs *answer) (candidate, baseline *group) {
+	side := func(prefix, rival string) *group {
+		g := newGroup(requests.ofPods(prefix), errs.ofPods(prefix), false, closer(prefix, rival)).as(q.Query, errs)
+		g.nothing = noSeries("pods "+prefix+"*", counted(q.Query), requests)
+		return g
+	}
+	candidate, baseline = side(q.Candidate, q.Baseline), &group{nothing: noBaseline}
+	if q.Baseline != "" {
+		baseline = side(q.Baseline, q.Candidate)
+	}
+	return candidate, baseline
+}
+
+const noBaseline = "there are no old pods"
 
 // closer tells the pods of a prefix from those of the rival prefix: where both match, the longer does.
 func closer(prefix, rival string) func(pod string) bool {
@@ -124,14 +138,14 @@ func (g *group) side(w span, t tally, spacing int64, nothing string) signals.Sid
 	return side
 }
 
-func noSeries(prefix, query string, requests *answer) string {
+func noSeries(pods, query string, requests *answer) string {
 	switch {
 	case len(requests.series) == 0:
 		return "no series for " + bounded(query)
 	case requests.podless():
 		return "the series carry no pod label: " + bounded(query)
 	}
-	return fmt.Sprintf("no series for pods %s*", prefix)
+	return "no series for " + pods
 }
 
 func firstKnown(spacing, other int64) int64 {

@@ -210,9 +210,11 @@ func prepare(q signals.Question) (signals.Question, error) {
 		return q, fmt.Errorf("a question of %d windows is too long; at most %d", len(q.Bounds)-1, maxWindows)
 	case q.Whole && q.Workload == "":
 		return q, errors.New("a question about a whole workload needs its name")
-	case q.By == signals.ByPod && !q.Whole && q.Candidate == "":
+	case q.Lives != nil && q.Workload == "":
+		return q, errors.New("a question about pods' lives needs the name of their workload")
+	case q.By == signals.ByPod && !q.Whole && q.Lives == nil && q.Candidate == "":
 		return q, errors.New("a question by pod needs the prefix of the candidate's pods")
-	case q.By == signals.ByPod && !q.Whole && q.Candidate == q.Baseline:
+	case q.By == signals.ByPod && !q.Whole && q.Lives == nil && q.Candidate == q.Baseline:
 		return q, fmt.Errorf("candidate and baseline have the same pods (%s*)", q.Candidate)
 	}
 	for i := 1; i < len(q.Bounds); i++ {

@@ -27,17 +27,19 @@ func (s *Source) readValues(ctx context.Context, q signals.Question) ([]signals.
 			return nil, fmt.Errorf("prometheus: signal %s: %w", q.Signal, err)
 		}
 	}
-	candidate := func(string) bool { return true }
-	baseline := func(string) bool { return false }
+	candidate := func(string, int64) bool { return true }
+	baseline := func(string, int64) bool { return false }
 	switch {
 	case q.BaselineValue != "":
 		baseline = candidate
 	case q.By == signals.ByPod && q.Whole:
-		candidate = func(pod string) bool { return signals.PodOf(pod, q.Kind, q.Workload) }
+		candidate = func(pod string, _ int64) bool { return signals.PodOf(pod, q.Kind, q.Workload) }
+	case q.By == signals.ByPod && q.Lives != nil:
+		candidate, baseline = valuesByLives(q)
 	case q.By == signals.ByPod:
-		in := func(prefix, rival string) func(string) bool {
+		in := func(prefix, rival string) func(string, int64) bool {
 			near := closer(prefix, rival)
-			return func(pod string) bool { return prefix != "" && strings.HasPrefix(pod, prefix) && near(pod) }
+			return func(pod string, _ int64) bool { return prefix != "" && strings.HasPrefix(pod, prefix) && near(pod) }
 		}
 		candidate, baseline = in(q.Candidate, q.Baseline), in(q.Baseline, q.Candidate)
 	}
@@ -108,7 +110,7 @@ func (w *worth) add(matrix model.Matrix) {
 }
 
 // side is the worst value of the pods that belong, at a time.
-func (w *worth) side(at int64, window time.Duration, belongs func(pod string) bool) signals.Side {
+func (w *worth) side(at int64, window time.Duration, belongs func(pod string, at int64) bool) signals.Side {
 	if w.failure != nil {
 		return signals.Side{Missing: signals.Failed, Detail: "prometheus: " + w.failure.Error()}
 	}
@@ -116,7 +118,7 @@ func (w *worth) side(at int64, window time.Duration, belongs func(pod string) bo
 	for i, pod := range w.pods {
 		v, ok := w.at[i][at]
 		switch {
-		case !ok || !belongs(pod):
+		case !ok || !belongs(pod, at):
 		case math.IsNaN(v) || math.IsInf(v, 0) || v < 0:
 			if side.Missing == signals.NoSeries {
 				side = signals.Side{Missing: signals.NotNumber, Detail: "the value is NaN, infinite or negative"}
