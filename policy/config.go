@@ -76,7 +76,7 @@ type Bake struct {
 	Window   *time.Duration `json:"window,omitempty"`   // how long a complete rollout is baked
 	Interval *time.Duration `json:"interval,omitempty"` // time between ticks
 	Verify   *time.Duration `json:"verify,omitempty"`   // how long recovery is measured after a rollback
-	Deadline *time.Duration `json:"deadline,omitempty"` // how long a rollback may take until it is called stuck
+	Deadline *time.Duration `json:"deadline,omitempty"` // how long a rollback may stand still until it is called stuck
 
 	PassEarly *bool `json:"passEarly,omitempty"` // whether a rollout that is surely not worse ends its window early
 }

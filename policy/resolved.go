@@ -34,7 +34,7 @@ type Resolved struct {
 	Window     time.Duration `json:"-"`          // how long a complete rollout is baked
 	Interval   time.Duration `json:"-"`          // time between ticks
 	Verify     time.Duration `json:"-"`          // how long recovery is measured after a rollback
-	Deadline   time.Duration `json:"-"`          // how long a rollback may take until it is called stuck
+	Deadline   time.Duration `json:"-"`          // how long a rollback may stand still until it is called stuck
 	PassEarly  bool          `json:"passEarly"`  // whether a rollout that is surely not worse ends its window early
 	FalseAlarm float64       `json:"falseAlarm"` // chance of a false rollback per deploy that is accepted
 	Margin     float64       `json:"margin"`     // how many times worse is not yet worse

@@ -29,7 +29,7 @@ const (
 )
 
 // kinds are the kinds of workload this version watches.
-var kinds = []string{"Deployment"}
+var kinds = []string{"Deployment", "StatefulSet", "DaemonSet"}
 
 // checker collects what is wrong, by path.
 type checker struct{ errs Errors }
@@ -261,7 +261,7 @@ func (k *checker) override(path string, o Override, base Bake, known map[string]
 		k.pattern(join(at, "name"), o.Match.Name)
 	}
 	if o.Match.Kind != "" && !slices.Contains(kinds, o.Match.Kind) {
-		k.errorf(join(at, "kind"), "must be %s, not %s; other kinds are not supported yet by this version", strings.Join(kinds, ", "), quote(o.Match.Kind))
+		k.errorf(join(at, "kind"), "must be one of %s, not %s", strings.Join(kinds, ", "), quote(o.Match.Kind))
 	}
 	k.selector(join(at, "selector"), o.Match.Selector)
 	if o.Mode != "" {
