@@ -23,20 +23,30 @@ func (k Key) String() string { return k.Namespace + "/" + k.Ref() }
 // Ref is kind/name in lower case, as kubectl takes it.
 func (k Key) Ref() string { return strings.ToLower(k.Kind) + "/" + k.Name }
 
+// The kinds of workload.
+const (
+	KindDeployment  = "Deployment"
+	KindStatefulSet = "StatefulSet"
+	KindDaemonSet   = "DaemonSet"
+)
+
 // Sight is what the cluster says of a workload right now, as far as the watch has told.
 type Sight struct {
 	Key
 	Exists      bool
+	Unknown     bool // the watch does not work yet: nothing is known, not even that it exists
 	UID         string
 	Labels      map[string]string
 	Annotations map[string]string
 	Owner       string // the controller that would write the template back after an undo; empty when nobody would
 
 	Digest    string // of the pod template; changes when the template does
-	Number    int64  // revision number the controller last gave it; it lags the template
-	Paused    bool
-	CaughtUp  bool  // the controller has seen the newest spec
-	Replicas  int32 // wanted
+	Number    int64  // revision number the controller last gave it; it lags the template. 0: it is kept elsewhere
+	Paused    bool   // a person keeps all pods from being replaced
+	OnDelete  bool   // pods are replaced only when somebody deletes them
+	CaughtUp  bool   // the controller has seen the newest spec
+	Replicas  int32  // wanted
+	Held      int32  // how many of these are not replaced by the controller: all with OnDelete, or those below a partition
 	Updated   int32 // pods of the newest template
 	Total     int32 // pods of any template
 	Available int32
@@ -47,9 +57,22 @@ type Sight struct {
 	SettledAt time.Time
 }
 
-// Complete reports whether the rollout is complete: every wanted pod is new and available, and no old one is left.
+// Complete reports whether the rollout is complete: every wanted pod is available, and new, but for those that are held. One
+// at least is new.
 func (s Sight) Complete() bool {
-	return s.CaughtUp && s.Updated == s.Replicas && s.Total == s.Updated && s.Available == s.Updated
+	due := max(s.Replicas-s.Held, min(s.Replicas, 1))
+	return s.CaughtUp && s.Updated >= due && s.Total == s.Replicas && s.Available == s.Replicas
+}
+
+// Crew is how the pods of one revision are.
+type Crew struct {
+	Ready bool // one of them is ready
+	// Lives is when each was born, by name; nil where their names tell of which revision they are.
+	Lives map[string]time.Time
+	// Late is a pod that is waited for to become ready, and what for; LateSince since when. Empty and zero when none is, and
+	// where the controller itself says when it gives up.
+	Late      string
+	LateSince time.Time
 }
 
 // Rollout is a change of a workload from one revision to another.
@@ -76,6 +99,11 @@ type Known struct {
 	Since      time.Time // when guarding began: what was rolled out before is not a rollout but the way things were
 }
 
+// Is reports whether a revision is the one it settled on.
+func (k Known) Is(r v1alpha1.Revision) bool {
+	return k.Seen && (k.Hash == r.Hash || k.Hash == "" && k.Number == r.Number)
+}
+
 // Finding is what the watcher makes of a change.
 type Finding string
 
@@ -83,7 +111,7 @@ type Finding string
 const (
 	Same       Finding = "same"     // no rollout: what runs is what was known
 	Waiting    Finding = "waiting"  // the controller has not caught up yet; look again
-	PausedWait Finding = "paused"   // the template changed while paused: nothing rolls out until it is resumed
+	PausedWait Finding = "paused"   // the template changed, and nothing rolls out yet: it is paused, or held by OnDelete or a partition
 	Backlog    Finding = "backlog"  // it was like this before guarding began
 	OwnUndo    Finding = "own-undo" // our own rollback
 	Found      Finding = "rollout"  // a rollout

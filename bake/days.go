@@ -51,7 +51,7 @@ func (d *days) read(ctx context.Context, src Source, q question, s policy.Signal
 		d.sides = slices.Repeat([]signals.Side{{Missing: signals.Failed, Detail: "not asked for yet"}}, len(q.days))
 	}
 	ask := q.of(s)
-	ask.Candidate, ask.Baseline, ask.Whole, ask.FromZero = "", "", true, false
+	ask.Candidate, ask.Baseline, ask.Lives, ask.Whole, ask.FromZero = "", "", nil, true, false
 	for i, span := range q.days {
 		if d.sides[i].Missing == signals.Failed {
 			d.sides[i] = inBlocks(ctx, src, ask, span.blocks(q.policy.Interval)).total

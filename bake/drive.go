@@ -12,6 +12,7 @@ import (
 	"github.com/bakewatch/bakewatch/api/v1alpha1"
 	"github.com/bakewatch/bakewatch/decide"
 	"github.com/bakewatch/bakewatch/policy"
+	"github.com/bakewatch/bakewatch/signals"
 )
 
 // drive takes every step that is due for the workload's bake, and returns when the next one may be.
@@ -59,11 +60,15 @@ func (l *Loop) state(ctx context.Context, k Key, e *entry, live policy.Resolved)
 		next = l.judge(ctx, k, w, now, b.Status.Rollback.AvailableAt.Time)
 	case v1alpha1.PhaseRollingBack:
 		if b.Status.Rollback.PatchedAt != nil && s.Sight.Exists {
-			s.Progress, err = l.Undoer.Follow(ctx, k, b.Status.Rollback.Target)
+			s.Progress, err = l.Undoer.Follow(ctx, k, b.Spec.To, b.Status.Rollback.Target)
+			if w.movedAt.IsZero() || s.Progress.Done > w.done {
+				w.done, w.movedAt = s.Progress.Done, now
+			}
+			s.MovedAt = w.movedAt
 		}
 	case v1alpha1.PhaseRolling:
 		if s.Sight.Exists && s.Sight.UID == b.Spec.Workload.UID {
-			s.NewReady, err = l.Watcher.NewReady(ctx, k, b.Spec.To)
+			s.Crew, err = l.Watcher.Crew(ctx, k, b.Spec.To)
 		}
 	}
 	if err != nil {
@@ -72,6 +77,9 @@ func (l *Loop) state(ctx context.Context, k Key, e *entry, live policy.Resolved)
 	s.Verdict = w.verdict
 	if w.evidence != nil {
 		s.JudgedTo = w.evidence.judgedTo
+		if b.Status.Phase == v1alpha1.PhaseBaking {
+			s.Crew, s.Gone = w.evidence.crew, w.evidence.gone(b.Status.Pods)
+		}
 	}
 	l.compare(&s, w)
 	if Next(s).Do == Intend {
@@ -118,6 +126,9 @@ func (l *Loop) allowance(b *v1alpha1.Bake, s State) *v1alpha1.Reason {
 func (l *Loop) judge(ctx context.Context, k Key, w *work, now, start time.Time) time.Time {
 	if w.evidence == nil {
 		w.evidence, w.verdict = newEvidence(start, w.frozen.Interval), nil
+		if w.bake.Status.Rollback == nil {
+			w.evidence.recall(w.bake.Status.Pods)
+		}
 	}
 	edge, next := w.evidence.due(now)
 	if !edge.After(w.evidence.judgedTo) || !edge.After(w.evidence.anchor) {
@@ -127,15 +138,20 @@ func (l *Loop) judge(ctx context.Context, k Key, w *work, now, start time.Time) 
 	measured := w.measured()
 	q := questionOf(k, spec, measured)
 	q.unknown, q.service = w.blind, w.bake.Status.Service
-	to, from := rev(spec.To), ""
+	candidate, to, from := spec.To, rev(spec.To), ""
 	if spec.From != nil {
 		from = rev(*spec.From)
 	}
 	if rb := w.bake.Status.Rollback; rb != nil { // the old revision is back: is it as well as it was?
-		q.candidate, q.baseline, q.fromZero, q.days = podPrefix(&rb.Target), "", false, nil
+		candidate = rb.Target
+		q.candidate, q.baseline, q.fromZero, q.days = podPrefix(&candidate), "", false, nil
 		to, from = "the restored "+rev(rb.Target), rev(rb.Target)+" before"
 	}
-	w.evidence.read(ctx, l.Source, q, edge)
+	src := l.Source
+	if !signals.NamesTell(k.Kind) {
+		src = l.meet(ctx, w, &q, candidate)
+	}
+	w.evidence.read(ctx, src, q, edge)
 	in := w.evidence.input(to, from, measured, l.deploys.since(k.Namespace, q.past.from))
 	v := decide.Judge(in)
 	w.verdict = &v
@@ -170,8 +186,16 @@ func (l *Loop) carry(ctx context.Context, k Key, e *entry, s State, step Step) e
 		}
 	case Complete:
 		st.CompletedAt = now(s)
+	case Remember:
+		st.Pods = append(st.Pods, s.Gone...)
+	case Single:
+		p := s.Progress.Stuck
+		st.Rollback.Freed = append(st.Rollback.Freed, v1alpha1.FreedPod{Name: p.Name, UID: p.UID, IntendedAt: micro(s.Now)})
+	case Free:
+		return l.free(ctx, k, e)
 	case Intend:
 		st.Phase = v1alpha1.PhaseRollingBack
+		st.Pods = w.pods(st.Pods)
 		st.Reasons, st.Why = step.Reasons, step.Reasons[0].Sentence
 		st.Signals = w.summaries()
 		st.Rollback = &v1alpha1.Rollback{IntendedAt: micro(s.Now), Target: *b.Spec.From, Because: st.Why}
@@ -206,7 +230,7 @@ func (l *Loop) undo(ctx context.Context, k Key, e *entry, s State) error {
 	late := time.Since(rb.IntendedAt.Time) > s.Frozen.Deadline
 	if err != nil && late {
 		// The template may be back although its fields cannot be handed back: that is a rollback all the same.
-		if p, followErr := l.Undoer.Follow(ctx, k, rb.Target); followErr == nil && p.OnTarget {
+		if p, followErr := l.Undoer.Follow(ctx, k, b.Spec.To, rb.Target); followErr == nil && p.OnTarget {
 			l.Log.Warn("rolled back, but the next server-side apply may meet a conflict with bakewatch", zap.String("workload", k.String()), zap.Error(err))
 			err = nil
 		}
@@ -237,6 +261,20 @@ func (l *Loop) undo(ctx context.Context, k Key, e *entry, s State) error {
 	return l.end(ctx, k, e, step)
 }
 
+// free deletes a pod that stands in the way of a rollback; its intent is on record. Then it records the receipt.
+func (l *Loop) free(ctx context.Context, k Key, e *entry) error {
+	b := e.work.bake.DeepCopy()
+	rb := b.Status.Rollback
+	pod := &rb.Freed[len(rb.Freed)-1]
+	spared, err := l.Undoer.Free(ctx, k, b.Spec.Workload.UID, b.Spec.To, rb.Target, *pod)
+	if err != nil {
+		return fmt.Errorf("free the rollback of %s from pod %s: %w", k, pod.Name, err)
+	}
+	pod.DoneAt, pod.Spared = &metav1.MicroTime{Time: time.Now()}, spared
+	l.Log.Info("a pod stood in the way of the rollback", zap.String("workload", k.String()), zap.String("pod", pod.Name), zap.Bool("deleted", !spared))
+	return l.save(ctx, e, b)
+}
+
 // end records the outcome and remembers what it means for the workload.
 func (l *Loop) end(ctx context.Context, k Key, e *entry, step Step) error {
 	w := e.work
@@ -249,7 +287,7 @@ func (l *Loop) end(ctx context.Context, k Key, e *entry, step Step) error {
 		st.Why = step.Reasons[0].Sentence
 	}
 	if st.Rollback == nil && w.evidence != nil {
-		st.Signals = w.summaries()
+		st.Signals, st.Pods = w.summaries(), w.pods(st.Pods)
 	}
 	if rb := st.Rollback; rb != nil {
 		rb.Recovered, rb.Recovery = step.Recovered, step.Recovery

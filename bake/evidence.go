@@ -18,6 +18,10 @@ type evidence struct {
 	interval time.Duration
 	signals  map[string]*track // by the signals' keys
 	judgedTo time.Time         // newest edge that was read
+
+	// lives are the candidate's pods so far, where their names do not tell, crew how those are that are there now.
+	lives map[string]time.Time
+	crew  Crew
 }
 
 // track is one signal's share of it.
@@ -33,7 +37,7 @@ type track struct {
 // that those with the same query ask for the same instant and share one request.
 func newEvidence(start time.Time, interval time.Duration) *evidence {
 	anchor := start.Truncate(interval)
-	return &evidence{anchor: anchor, lead: float64(start.Sub(anchor)) / float64(interval), interval: interval, signals: map[string]*track{}}
+	return &evidence{anchor: anchor, lead: float64(start.Sub(anchor)) / float64(interval), interval: interval, signals: map[string]*track{}, lives: map[string]time.Time{}}
 }
 
 // settle is how long after a tick's end it is read, so that a scrape that was under way has arrived.
@@ -179,6 +183,7 @@ type question struct {
 	candidate, baseline string // pod name prefixes of both sides; an empty baseline is not read
 	historyOf           string // pod name prefix of the revision whose past is the history; empty: there is none
 	fromZero            bool
+	lives               map[string]time.Time // the candidate's pods, where names do not tell; nil: they do
 	born                time.Time // when the candidate's pods began life at the earliest
 	past                past
 	days                []past // spans of earlier days; none where they are of no use
@@ -191,14 +196,18 @@ func (q question) of(s policy.Signal) signals.Question {
 	return signals.Question{
 		Signal: s.Name, Query: s.Query,
 		Vars: q.vars(),
-		Kind: q.key.Kind, Workload: q.key.Name, Candidate: q.candidate, Baseline: q.baseline, FromZero: q.fromZero, Born: q.born,
+		Kind: q.key.Kind, Workload: q.key.Name, Candidate: q.candidate, Baseline: q.baseline, Lives: q.lives, FromZero: q.fromZero, Born: q.born,
 	}
 }
 
 // vars are the variables of a query. Those that have no value here are not there.
 func (q question) vars() map[string]string {
 	vars := map[string]string{"namespace": q.key.Namespace, "workload": q.key.Name, "kind": q.key.Kind, "window": q.policy.Interval.String()}
-	for name, value := range map[string]string{"service": q.service, "pods_candidate": pattern(q.candidate), "pods_baseline": pattern(q.baseline)} {
+	candidate, baseline := pattern(q.candidate), pattern(q.baseline)
+	if q.lives != nil {
+		candidate, baseline = "", "" // no pattern of names tells them apart
+	}
+	for name, value := range map[string]string{"service": q.service, "pods_candidate": candidate, "pods_baseline": baseline} {
 		if value != "" {
 			vars[name] = value
 		}

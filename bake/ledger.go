@@ -21,6 +21,7 @@ type entry struct {
 	goodSince, unprovenSince time.Time
 	earlier                  past     // good's past from before a rollout over it that was undone
 	adopted                  bool     // current was found running, not baked
+	waits                    string   // digest of a template of which it was told that nothing rolls out yet
 	undoing                  string   // hash that our own last rollback goes back to
 	problems                 string   // what was wrong with its policy when last looked
 	past                     []string // names of ended Bakes, oldest first
@@ -28,9 +29,9 @@ type entry struct {
 }
 
 // adopt takes what runs as the way things are: no rollout, and known good if it serves in full.
-func (e *entry) adopt(s Sight) {
-	if s.Number != e.current.Number || !e.seen {
-		e.current = v1alpha1.Revision{Number: s.Number}
+func (e *entry) adopt(s Sight, current v1alpha1.Revision) {
+	if current.Number != e.current.Number || !e.seen {
+		e.current = current
 		e.good, e.goodSince, e.unprovenSince, e.earlier = v1alpha1.Revision{}, time.Time{}, time.Time{}, past{}
 		e.adopted = true
 	}

@@ -27,8 +27,8 @@ type Watcher interface {
 	Sight(Key) Sight
 	// Detect looks at the workload live and says whether it was rolled out since it was known.
 	Detect(ctx context.Context, k Key, known Known) (Detection, error)
-	// NewReady reports whether a pod of the revision is ready.
-	NewReady(ctx context.Context, k Key, r v1alpha1.Revision) (bool, error)
+	// Crew says how the pods of a revision are.
+	Crew(ctx context.Context, k Key, r v1alpha1.Revision) (Crew, error)
 }
 
 // Undoer puts a revision back.
@@ -37,8 +37,12 @@ type Undoer interface {
 	// returns nil when the live template is the target's, whoever put it there, so that it may be repeated after a crash.
 	// ErrGone, ErrNewer, ErrPaused and ErrNoRevision are final; any other error may be tried again.
 	Undo(ctx context.Context, k Key, uid string, judged, target v1alpha1.Revision) error
-	// Follow says how far the workload has come back to target.
-	Follow(ctx context.Context, k Key, target v1alpha1.Revision) (Progress, error)
+	// Follow says how far the workload has come back from judged to target.
+	Follow(ctx context.Context, k Key, judged, target v1alpha1.Revision) (Progress, error)
+	// Free deletes a pod of judged that is not ready, and keeps the workload from coming back to target. It is spared when it
+	// no longer is what it was: the workload, its template or the pod has changed since. That it is gone already is no error,
+	// so that it may be repeated after a crash.
+	Free(ctx context.Context, k Key, uid string, judged, target v1alpha1.Revision, pod v1alpha1.FreedPod) (spared bool, err error)
 }
 
 // Source answers questions about signals.
@@ -153,6 +157,9 @@ type work struct {
 	said     string // what the log said last of its verdict
 	// waitedSince is when it first waited for another bake to be rolled back first.
 	waitedSince time.Time
+	// done is how many pods the rollback has brought back at most, and movedAt when it brought back the last of them.
+	done    int32
+	movedAt time.Time
 }
 
 // heartbeat is a key of no workload. It goes through the queue like any other, so that the time of the last tick says
@@ -341,6 +348,9 @@ func (l *Loop) look(ctx context.Context, k Key) (time.Duration, error) {
 	if err := l.takeReceipts(ctx, k, e); err != nil {
 		return 0, err
 	}
+	if s.Unknown {
+		return 5 * time.Second, nil // not even whether it is there
+	}
 	live, problems := cfg.For(policy.Target{Kind: k.Kind, Namespace: k.Namespace, Name: k.Name, Labels: s.Labels, Annotations: s.Annotations})
 	if text := fmt.Sprint(problems); text != e.problems { // told once, not at every look
 		e.problems = text
@@ -362,7 +372,11 @@ func (l *Loop) look(ctx context.Context, k Key) (time.Duration, error) {
 	case !s.Exists:
 	case !live.Watched:
 		if e.work == nil {
-			e.adopt(s)
+			wait, err := l.adopt(ctx, k, e, s)
+			if err != nil {
+				return 0, err
+			}
+			again = wait
 		}
 	default:
 		wait, err := l.detect(ctx, k, e, s, live)
@@ -398,7 +412,7 @@ func (l *Loop) detect(ctx context.Context, k Key, e *entry, s Sight, live policy
 		e.digest = s.Digest // after a restart: the revision is the one on record
 		return 0, nil
 	case !e.seen && s.CaughtUp && !s.Paused && s.Number > 0 && !s.SettledAt.IsZero() && s.SettledAt.Before(l.Since):
-		e.adopt(s) // it was rolled out before guarding began; no need to ask
+		e.adopt(s, v1alpha1.Revision{Number: s.Number}) // it was rolled out before guarding began; no need to ask
 		return 0, nil
 	}
 	d, err := l.Watcher.Detect(ctx, k, e.known(l.Since))
@@ -409,7 +423,10 @@ func (l *Loop) detect(ctx context.Context, k Key, e *entry, s Sight, live policy
 	case Waiting:
 		return 500 * time.Millisecond, nil
 	case PausedWait:
-		l.Log.Info("changed while paused; it will be baked when it is resumed", zap.String("workload", k.String()))
+		if e.waits != d.Digest { // told once, not at every look
+			e.waits = d.Digest
+			l.Log.Info("changed, and nothing rolls out yet; it will be baked when it does", zap.String("workload", k.String()), zap.Bool("paused", s.Paused), zap.Bool("onDelete", s.OnDelete))
+		}
 		return 30 * time.Second, nil
 	case Backlog:
 		e.settle(d)
@@ -420,6 +437,31 @@ func (l *Loop) detect(ctx context.Context, k Key, e *entry, s Sight, live policy
 	case Found:
 		return 0, l.begin(ctx, k, e, d, s, live)
 	}
+	return 0, nil
+}
+
+// adopt takes what runs of a workload that is not watched as the way things are. Where the watch does not know its revision
+// number it is looked up, once for each template.
+func (l *Loop) adopt(ctx context.Context, k Key, e *entry, s Sight) (time.Duration, error) {
+	switch {
+	case s.Number > 0:
+		e.adopt(s, v1alpha1.Revision{Number: s.Number})
+		return 0, nil
+	case e.seen && e.digest == s.Digest:
+		e.adopt(s, e.current)
+		return 0, nil
+	}
+	d, err := l.Watcher.Detect(ctx, k, e.known(l.Since))
+	switch {
+	case err != nil:
+		return 0, err
+	case d.Finding == Waiting:
+		return 500 * time.Millisecond, nil
+	case d.Finding == PausedWait:
+		return 30 * time.Second, nil
+	}
+	s.Digest = d.Digest
+	e.adopt(s, d.Current)
 	return 0, nil
 }
 

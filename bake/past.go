@@ -96,7 +96,11 @@ func (q question) history(ctx context.Context, src Source, s policy.Signal) *his
 	}
 	ask := q.of(s)
 	ask.Candidate, ask.Baseline, ask.FromZero = q.historyOf, "", false
-	ask.Vars["pods_candidate"] = pattern(q.historyOf)
+	if q.lives != nil {
+		ask.Lives, ask.Whole = nil, true // the baseline served alone: all there was is its
+	} else {
+		ask.Vars["pods_candidate"] = pattern(q.historyOf)
+	}
 	if ask.BaselineValue != "" {
 		ask.Value, ask.BaselineValue = ask.BaselineValue, ""
 	}

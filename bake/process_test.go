@@ -2,6 +2,7 @@ package bake
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"testing"
@@ -28,14 +29,14 @@ func (p *process) Detect(_ context.Context, k Key, known Known) (Detection, erro
 	return p.detect(k, known)
 }
 
-func (p *process) NewReady(_ context.Context, k Key, r v1alpha1.Revision) (bool, error) {
+func (p *process) Crew(_ context.Context, k Key, r v1alpha1.Revision) (Crew, error) {
 	if err := p.gone(); err != nil {
-		return false, err
+		return Crew{}, err
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	w := p.workloads[k]
-	return w != nil && w.rolled == r.Hash && time.Since(w.changedAt) >= w.readyAfter, nil
+	return Crew{Ready: w != nil && w.rolled == r.Hash && time.Since(w.changedAt) >= w.readyAfter}, nil
 }
 
 func (p *process) Undo(_ context.Context, k Key, uid string, judged, target v1alpha1.Revision) error {
@@ -50,7 +51,7 @@ func (p *process) Undo(_ context.Context, k Key, uid string, judged, target v1al
 	return p.undo(k, uid, judged, target, p.write)
 }
 
-func (p *process) Follow(_ context.Context, k Key, target v1alpha1.Revision) (Progress, error) {
+func (p *process) Follow(_ context.Context, k Key, _, target v1alpha1.Revision) (Progress, error) {
 	if err := p.gone(); err != nil {
 		return Progress{}, err
 	}
@@ -62,6 +63,10 @@ func (p *process) Follow(_ context.Context, k Key, target v1alpha1.Revision) (Pr
 		return Progress{}, ErrGone
 	}
 	return Progress{OnTarget: w.template == target.Hash, Complete: w.template == target.Hash && s.Complete(), Message: "pods are not available"}, nil
+}
+
+func (p *process) Free(context.Context, Key, string, v1alpha1.Revision, v1alpha1.Revision, v1alpha1.FreedPod) (bool, error) {
+	return false, errors.New("a Deployment's pods stand in nobody's way")
 }
 
 func (p *process) Read(_ context.Context, q signals.Question) ([]signals.Reading, error) {

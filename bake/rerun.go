@@ -28,6 +28,8 @@ type Rerun struct {
 	Enough        bool      // what is healthy by EndedAt passed; else nobody can tell
 	BaselineSince time.Time // when From began to serve alone; zero: not known
 	BaselineUntil time.Time // zero: StartedAt
+	// Lives are the pods of To, and when each was born, where their names do not tell; nil: they do.
+	Lives map[string]time.Time
 	// Deployed are the workloads of the namespace that are no neighbours because they deployed, too, as was known then.
 	// from is where the past of this rollout begins.
 	Deployed func(from, now time.Time) map[string]bool
@@ -56,6 +58,9 @@ func (r Rerun) Play(ctx context.Context, src Source, now time.Time, policies ...
 		read.Window = max(read.Window, p.Window)
 	}
 	q := questionOf(r.Key, r.bakeOf().Spec, read)
+	if r.Lives != nil {
+		q.among(r.Lives)
+	}
 	if r.FirstReadyAt.IsZero() {
 		r.FirstReadyAt = r.firstHeard(ctx, src, q, now)
 	}

@@ -24,6 +24,7 @@ const (
 	CodeReturn         = "known-good"        // it is a return to the known good revision
 	CodeRollbackFailed = "rollback-failed"   // the undo could not be carried out
 	CodeRollbackStuck  = "rollback-stuck"    // the undo was carried out, and its pods do not become available
+	CodePodsLeft       = "pods-left"         // the undo was carried out, and pods of the bad revision run until somebody deletes them
 )
 
 // patience is how long a rollout may go on beyond its bake window before the bake gives up on it.
@@ -40,8 +41,10 @@ type State struct {
 	Sight  Sight
 	// Current is what the workload's template is called now; its Hash is empty when that is not known.
 	Current v1alpha1.Revision
-	// NewReady says that a pod of the new revision is ready. Looked up while Rolling.
-	NewReady bool
+	// Crew is how the new revision's pods are. Looked up while Rolling, and with the ticks where pods' names do not tell.
+	Crew Crew
+	// Gone are pods of the new revision that are there no more, and not on record yet.
+	Gone []v1alpha1.PodLife
 	// Unfound says that it is not known yet what measures the workload, and may be looked for now.
 	Unfound bool
 	// Verdict is the judge's word on the ticks up to JudgedTo; nil before the first tick.
@@ -54,8 +57,10 @@ type State struct {
 	WaitedSince time.Time
 	// Budget says why no rollback is left in the budget; nil when one is.
 	Budget *v1alpha1.Reason
-	// Progress is how far the undo has come. Looked up once the patch's receipt is recorded.
+	// Progress is how far the undo has come. Looked up once the patch's receipt is recorded. MovedAt is when it last came
+	// further.
 	Progress Progress
+	MovedAt  time.Time
 	Now      time.Time
 }
 
@@ -64,6 +69,17 @@ type Progress struct {
 	OnTarget bool   // the live template is the target's
 	Complete bool   // and all its pods are available
 	Message  string // what it waits for, for people
+	Done     int32  // how many of its pods are available
+	// Stuck is a pod of the bad revision that is not ready, and that its controller does not replace; nil when there is none.
+	Stuck *StuckPod
+	// Left says which pods go on running the bad revision until somebody deletes them, and why; empty when none do.
+	Left string
+}
+
+// StuckPod is a pod that stands in the way of a rollback.
+type StuckPod struct {
+	Name, UID string
+	Since     time.Time // since when it is not ready
 }
 
 // Do is what a Step does.
@@ -76,8 +92,11 @@ const (
 	Begin    Do = "begin"    // the first new pod is ready: start judging
 	Find     Do = "find"     // find out what measures the workload
 	Complete Do = "complete" // the rollout is complete: the window starts
+	Remember Do = "remember" // record the pods that are gone
 	Intend   Do = "intend"   // record the intent to roll back
 	Undo     Do = "undo"     // carry the undo out, and record its receipt
+	Single   Do = "single"   // record the intent to delete a pod that stands in the way of the undo
+	Free     Do = "free"     // delete it, and record that it is gone
 	Verify   Do = "verify"   // the old revision is available: measure recovery
 	End      Do = "end"      // record the outcome
 )
@@ -146,7 +165,7 @@ func (s State) movedOn() bool {
 }
 
 func (s State) rolling() Step {
-	if s.NewReady {
+	if s.Crew.Ready {
 		return Step{Do: Begin}
 	}
 	if step, given := s.givenUp(); given {
@@ -159,7 +178,14 @@ func (s State) rolling() Step {
 }
 
 // givenUp treats a rollout the controller itself has given up as regressed: its new pods cannot run.
+//
+// StatefulSets and DaemonSets know no progress deadline: a new pod that is not ready for as long as a rollback may take to
+// come back stands for it, until the rollout is complete.
 func (s State) givenUp() (Step, bool) {
+	if late := s.Crew.LateSince; !late.IsZero() && s.Bake.Status.CompletedAt == nil && !s.Now.Before(late.Add(s.Frozen.Deadline)) {
+		sentence := fmt.Sprintf("%s: %s of %s has not been ready for %s", CodeDeadline, s.Crew.Late, rev(s.Bake.Spec.To), short(s.Now.Sub(late)))
+		return s.regressed([]v1alpha1.Reason{{Code: CodeDeadline, Sentence: sentence}}), true
+	}
 	if s.Sight.Stuck == "" || !s.Sight.CaughtUp || s.Sight.Complete() {
 		return Step{}, false
 	}
@@ -177,6 +203,9 @@ func (s State) unavailable() int32 {
 }
 
 func (s State) baking() Step {
+	if len(s.Gone) > 0 {
+		return Step{Do: Remember}
+	}
 	if s.Unfound {
 		return Step{Do: Find}
 	}
@@ -260,15 +289,64 @@ func (s State) rollingBack() Step {
 	if s.leftTarget() {
 		return s.rolledBack("Unknown", fmt.Sprintf("%s came before recovery was measured", rev(s.Current)))
 	}
-	if s.Progress.Complete {
+	return s.comingBack()
+}
+
+const (
+	// stuckAfter is how long a pod of the bad revision is not ready, with the old template back, until it stands in the way: its
+	// controller replaces what it replaces by itself within a second or two.
+	stuckAfter = 10 * time.Second
+	// maxFreed is how many pods a rollback deletes at most, as the resource's schema has it.
+	maxFreed = 100
+)
+
+// comingBack follows an undo that is carried out.
+func (s State) comingBack() Step {
+	rb := s.Bake.Status.Rollback
+	if !s.Progress.Complete && !s.Now.Before(s.lastMoved().Add(s.Frozen.Deadline)) {
+		return s.notBack(CodeRollbackStuck, fmt.Sprintf("%s is not available again after %s: %s", rev(rb.Target), short(s.Now.Sub(rb.PatchedAt.Time)), s.Progress.Message))
+	}
+	mayAct := s.Live.Watched && !s.observed()
+	if n := len(rb.Freed); n > 0 && rb.Freed[n-1].DoneAt == nil && mayAct {
+		return Step{Do: Free}
+	}
+	wait := Step{Do: Wait, Until: s.Now.Add(time.Second)}
+	switch p := s.Progress; {
+	case p.Complete:
 		return Step{Do: Verify}
+	case p.Stuck != nil:
+		since := p.Stuck.Since
+		if rb.PatchedAt.After(since) {
+			since = rb.PatchedAt.Time
+		}
+		if mayAct && len(rb.Freed) < maxFreed && !s.Now.Before(since.Add(stuckAfter)) {
+			return Step{Do: Single}
+		}
+		return wait
+	case p.Left != "":
+		return s.notBack(CodePodsLeft, p.Left)
 	}
-	if !s.Now.Before(rb.PatchedAt.Add(s.Frozen.Deadline)) {
-		step := s.rolledBack("No", fmt.Sprintf("%s: %s is not available again after %s: %s", CodeRollbackStuck, rev(rb.Target), short(s.Frozen.Deadline), s.Progress.Message))
-		step.Reasons = append(step.Reasons, v1alpha1.Reason{Code: CodeRollbackStuck, Sentence: step.Recovery})
-		return step
+	return wait
+}
+
+// lastMoved is when the rollback last came further.
+func (s State) lastMoved() time.Time {
+	rb := s.Bake.Status.Rollback
+	at := rb.PatchedAt.Time
+	if s.MovedAt.After(at) {
+		at = s.MovedAt
 	}
-	return Step{Do: Wait, Until: s.Now.Add(time.Second)}
+	if n := len(rb.Freed); n > 0 && rb.Freed[n-1].DoneAt != nil && rb.Freed[n-1].DoneAt.After(at) {
+		at = rb.Freed[n-1].DoneAt.Time
+	}
+	return at
+}
+
+// notBack ends a rollback that did not bring the old revision back in full.
+func (s State) notBack(code, why string) Step {
+	step := s.rolledBack("No", code+": "+why)
+	step.Reasons = append(step.Reasons, v1alpha1.Reason{Code: code, Sentence: step.Recovery})
+	return step
 }
 
 // leftTarget reports whether the template is neither the one that was judged nor the one that was put back.

@@ -2,177 +2,111 @@ package watcher
 
 import (
 	"context"
-	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/kubernetes"
 
-	"github.com/bakewatch/bakewatch/api/v1alpha1"
 	"github.com/bakewatch/bakewatch/bake"
 )
 
-// Detect looks at a Deployment and its ReplicaSets live and says whether it was rolled out since it was known.
+// Detect looks at a workload and its revisions live, and says whether it was rolled out since it was known.
 func (w *Watcher) Detect(ctx context.Context, k bake.Key, known bake.Known) (bake.Detection, error) {
 	ctx, cancel := context.WithTimeout(ctx, listTimeout)
 	defer cancel()
-	d, err := w.client.AppsV1().Deployments(k.Namespace).Get(ctx, k.Name, metav1.GetOptions{})
-	if err != nil {
-		return bake.Detection{}, Explain(err, "read deployment "+k.Namespace+"/"+k.Name)
-	}
-	sets, err := ReplicaSets(ctx, w.client, d)
+	live, err := Read(ctx, w.client, k)
 	if err != nil {
 		return bake.Detection{}, err
 	}
-	return detect(k, d, sets, known)
-}
-
-// ReplicaSets lists the ReplicaSets that a Deployment owns.
-func ReplicaSets(ctx context.Context, client kubernetes.Interface, d *appsv1.Deployment) ([]appsv1.ReplicaSet, error) {
-	selector, err := metav1.LabelSelectorAsSelector(d.Spec.Selector)
-	if err != nil {
-		return nil, Explain(err, "read the selector of deployment "+d.Namespace+"/"+d.Name)
-	}
-	list, err := client.AppsV1().ReplicaSets(d.Namespace).List(ctx, metav1.ListOptions{LabelSelector: selector.String()})
-	if err != nil {
-		return nil, Explain(err, "list the replica sets of deployment "+d.Namespace+"/"+d.Name)
-	}
-	var owned []appsv1.ReplicaSet
-	for _, rs := range list.Items {
-		if metav1.IsControlledBy(&rs, d) {
-			owned = append(owned, rs)
+	var first time.Time
+	if cur := live.Current(); cur != nil && k.Kind != bake.KindDeployment && !known.Is(cur.Revision) {
+		pods, err := live.Pods(ctx, w.client, &cur.Revision)
+		if err != nil {
+			return bake.Detection{}, err
 		}
+		first = firstBorn(pods)
 	}
-	return owned, nil
+	return live.detect(known, first, time.Now()), nil
 }
 
-// Current finds the ReplicaSet that holds a Deployment's own template; nil while the controller has not made it.
-func Current(d *appsv1.Deployment, sets []appsv1.ReplicaSet) *appsv1.ReplicaSet {
-	var found *appsv1.ReplicaSet
-	for i := range sets {
-		// The controller takes the oldest where several match.
-		if SameTemplate(&sets[i].Spec.Template, &d.Spec.Template) && (found == nil || sets[i].CreationTimestamp.Before(&found.CreationTimestamp)) {
-			found = &sets[i]
-		}
-	}
-	return found
-}
-
-// Revision is what a ReplicaSet is called.
-func Revision(rs *appsv1.ReplicaSet) v1alpha1.Revision {
-	return v1alpha1.Revision{
-		Number: number(rs), Hash: rs.Labels[appsv1.DefaultDeploymentUniqueLabelKey],
-		Name: rs.Name, Version: version(&rs.Spec.Template), Images: images(&rs.Spec.Template),
-	}
-}
-
-func number(rs *appsv1.ReplicaSet) int64 {
-	n, _ := strconv.ParseInt(rs.Annotations[revisionKey], 10, 64)
-	return n
-}
-
-// historyKey is where the controller keeps the numbers that a ReplicaSet had before it came back.
-const historyKey = "deployment.kubernetes.io/revision-history"
-
-// detect is pure: what the live objects amount to, given what was known.
-func detect(k bake.Key, d *appsv1.Deployment, sets []appsv1.ReplicaSet, known bake.Known) (bake.Detection, error) {
-	digest, err := Digest(&d.Spec.Template)
-	if err != nil {
-		return bake.Detection{}, Explain(err, "digest the template of "+k.String())
-	}
-	out := bake.Detection{Digest: digest}
-	cur := Current(d, sets)
-	if d.Status.ObservedGeneration < d.Generation || cur == nil || !newest(cur, sets) {
+// detect is pure: what the live objects amount to, given what was known. first is when the first of the pods of its newest
+// revision was born that are there now; zero when there is none, and for a Deployment.
+func (w *Workload) detect(known bake.Known, first, now time.Time) bake.Detection {
+	out := bake.Detection{Digest: w.Digest}
+	cur := w.Current()
+	if !w.CaughtUp || cur == nil || !w.newest(cur) {
 		// A paused Deployment gets no ReplicaSet, and no revision number, until it is resumed.
 		out.Finding = bake.Waiting
-		if d.Spec.Paused && d.Status.ObservedGeneration >= d.Generation {
+		if w.Kind == bake.KindDeployment && w.Paused && w.CaughtUp {
 			out.Finding = bake.PausedWait
 		}
-		return out, nil
+		return out
 	}
-	out.Current = Revision(cur)
-	good := goodSet(sets, known)
+	began, by := w.began(cur, known, first, now)
+	good := w.good(known)
 	switch {
+	case known.Is(cur.Revision):
+		out.Finding, out.Current = bake.Same, cur.Revision
+		return out
+	case known.Seen && known.Undoing != "" && known.Undoing == cur.Hash:
+		out.Finding, out.Current = bake.OwnUndo, cur.Revision
+		return out
+	case w.Kind != bake.KindDeployment && w.Replicas > 0 && w.Held == w.Replicas && first.IsZero():
+		out.Finding = bake.PausedWait // by OnDelete, or a partition
+		return out
+	case !known.Seen && !began.After(known.Since):
+		out.Finding, out.Current = bake.Backlog, cur.Revision
+		return out
 	case !known.Seen:
-		if !cur.CreationTimestamp.After(known.Since) {
-			out.Finding = bake.Backlog
-			return out, nil
-		}
-		good = previous(cur, sets)
-	case known.Hash == out.Current.Hash, known.Hash == "" && known.Number == out.Current.Number:
-		out.Finding = bake.Same
-		return out, nil
-	case known.Undoing != "" && known.Undoing == out.Current.Hash:
-		out.Finding = bake.OwnUndo
-		return out, nil
+		good = w.before(cur)
 	}
-	out.Finding = bake.Found
-	by, at := changedBy(d)
-	r := bake.Rollout{Key: k, UID: string(d.UID), To: out.Current, Digest: digest, StartedAt: cur.CreationTimestamp.Time, ChangedBy: by}
-	if cur.Annotations[historyKey] != "" {
-		// An old ReplicaSet came back: its rollout began when the template was written. The controller's own condition may
-		// still tell of the rollout before.
-		r.StartedAt = at
-		if !at.After(cur.CreationTimestamp.Time) {
-			r.StartedAt = progressedAt(d, cur.CreationTimestamp.Time)
-		}
-	}
+	r := bake.Rollout{Key: w.Key, UID: w.UID, To: cur.Revision, Digest: w.Digest, StartedAt: began, ChangedBy: by}
 	if good != nil {
-		from := Revision(good)
+		from := good.Revision
 		r.From = &from
-		r.Changes = differences(&good.Spec.Template, &cur.Spec.Template)
-		r.RestartOnly = restartOnly(&good.Spec.Template, &cur.Spec.Template)
+		r.Changes = differences(&good.Template, &cur.Template)
+		r.RestartOnly = restartOnly(&good.Template, &cur.Template)
 	}
-	out.Rollout = r
-	return out, nil
+	out.Finding, out.Current, out.Rollout = bake.Found, cur.Revision, r
+	return out
 }
 
-// newest reports whether the controller has given cur the newest revision number. It does so a moment after an old
-// template has come back.
-func newest(cur *appsv1.ReplicaSet, sets []appsv1.ReplicaSet) bool {
-	n := number(cur)
-	for i := range sets {
-		if number(&sets[i]) > n {
-			return false
-		}
-	}
-	return n > 0
-}
+// promptly is within what time a controller begins to replace pods once the template has changed. Where it takes longer,
+// something held it: OnDelete, or a partition.
+const promptly = 10 * time.Minute
 
-// goodSet is the ReplicaSet of the last known good revision: by hash, or by the number it was adopted under.
-func goodSet(sets []appsv1.ReplicaSet, known bake.Known) *appsv1.ReplicaSet {
-	for i := range sets {
+// began is when the rollout of the newest revision began, and the tool that last wrote the template.
+func (w *Workload) began(cur *Version, known bake.Known, first, now time.Time) (at time.Time, by string) {
+	by, written := changedBy(w.Meta.ManagedFields)
+	at = cur.Made
+	if w.cameBack(cur, known) {
+		// It was there before: its rollout began when the template was written.
 		switch {
-		case known.Good != "" && sets[i].Labels[appsv1.DefaultDeploymentUniqueLabelKey] == known.Good:
-			return &sets[i]
-		case known.Good == "" && known.GoodNumber > 0 && hadNumber(&sets[i], known.GoodNumber):
-			return &sets[i]
+		case written.After(at):
+			at = written
+		case w.Kind == bake.KindDeployment:
+			at = progressedAt(w.object, at) // the condition may still tell of the rollout before
 		}
 	}
-	return nil
-}
-
-// hadNumber reports whether a ReplicaSet has, or once had, a revision number.
-func hadNumber(rs *appsv1.ReplicaSet, n int64) bool {
-	return number(rs) == n || slices.Contains(strings.Split(rs.Annotations[historyKey], ","), strconv.FormatInt(n, 10))
-}
-
-// previous is the ReplicaSet with the highest number below cur's.
-func previous(cur *appsv1.ReplicaSet, sets []appsv1.ReplicaSet) *appsv1.ReplicaSet {
-	var best *appsv1.ReplicaSet
-	for i := range sets {
-		if n := number(&sets[i]); n < number(cur) && (best == nil || n > number(best)) {
-			best = &sets[i]
-		}
+	asBefore := !known.Seen && !at.After(known.Since) && (first.IsZero() || w.Updated >= w.Replicas) // pods that are all new say nothing: nodes come and go
+	if w.Kind == bake.KindDeployment || asBefore {
+		return at, by
 	}
-	return best
+	if first.IsZero() {
+		first = now
+	}
+	if first.Sub(at) > promptly {
+		at = first
+	}
+	return at, by
 }
 
 // progressedAt is when the rollout under way last progressed, as the Deployment's condition tells.
-func progressedAt(d *appsv1.Deployment, otherwise time.Time) time.Time {
+func progressedAt(object any, otherwise time.Time) time.Time {
+	d, ok := object.(*appsv1.Deployment)
+	if !ok {
+		return otherwise
+	}
 	for _, c := range d.Status.Conditions {
 		if c.Type == appsv1.DeploymentProgressing && c.LastUpdateTime.After(otherwise) {
 			return c.LastUpdateTime.Time
@@ -182,8 +116,8 @@ func progressedAt(d *appsv1.Deployment, otherwise time.Time) time.Time {
 }
 
 // changedBy is the tool that last wrote the pod template, the newest field manager that owns any of it, and when.
-func changedBy(d *appsv1.Deployment) (by string, at time.Time) {
-	for _, m := range d.ManagedFields {
+func changedBy(fields []metav1.ManagedFieldsEntry) (by string, at time.Time) {
+	for _, m := range fields {
 		if m.Subresource != "" || m.Time == nil || m.FieldsV1 == nil || !OwnsTemplate(m.FieldsV1) {
 			continue
 		}

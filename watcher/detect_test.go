@@ -16,7 +16,7 @@ import (
 
 var (
 	began = time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC) // when guarding began
-	web   = bake.Key{Kind: KindDeployment, Namespace: "shop", Name: "web"}
+	web   = bake.Key{Kind: bake.KindDeployment, Namespace: "shop", Name: "web"}
 )
 
 func at(minutes int) metav1.Time {
@@ -58,6 +58,20 @@ func deployment(t corev1.PodTemplateSpec, change ...func(*appsv1.Deployment)) *a
 		f(d)
 	}
 	return d
+}
+
+// live is a Deployment with its ReplicaSets, as it is read.
+func live(t *testing.T, d *appsv1.Deployment, sets []appsv1.ReplicaSet) *Workload {
+	t.Helper()
+	w := &Workload{Sight: sightOf(web, d), Meta: d.ObjectMeta, Template: d.Spec.Template, object: d}
+	var err error
+	if w.Digest, err = Digest(&d.Spec.Template); err != nil {
+		t.Fatal(err)
+	}
+	for i := range sets {
+		w.Versions = append(w.Versions, ofReplicaSet(&sets[i]))
+	}
+	return w
 }
 
 func lagging(d *appsv1.Deployment) { d.Status.ObservedGeneration-- }
@@ -127,10 +141,7 @@ func TestDetect(t *testing.T) {
 			finding: bake.Found, from: "ha", to: 3, started: at(10)},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			got, err := detect(web, tc.d, tc.sets, tc.known)
-			if err != nil {
-				t.Fatal(err)
-			}
+			got := live(t, tc.d, tc.sets).detect(tc.known, time.Time{}, began.Add(time.Hour))
 			if got.Finding != tc.finding {
 				t.Fatalf("it is %s, want %s", got.Finding, tc.finding)
 			}
@@ -166,9 +177,9 @@ func TestAReturnDoesNotStartInThePast(t *testing.T) {
 	a, b, c := template("app:a"), template("app:b"), template("app:c")
 	back := deployment(c, progressed(at(12)), writtenBy("kubectl", metav1.ManagedFieldsOperationUpdate, at(4000), ownsTemplate)) // rolled out at 12, put back days later
 	sets := []appsv1.ReplicaSet{set(2, "ha", at(-60), a), set(3, "hb", at(10), b), cameBack(set(4, "hc", at(-90), c), "1")}
-	got, err := detect(web, back, sets, bake.Known{Seen: true, Hash: "hb", Number: 3, Good: "ha", Since: began})
-	if err != nil || got.Finding != bake.Found {
-		t.Fatal(got, err)
+	got := live(t, back, sets).detect(bake.Known{Seen: true, Hash: "hb", Number: 3, Good: "ha", Since: began}, time.Time{}, at(4001).Time)
+	if got.Finding != bake.Found {
+		t.Fatal(got)
 	}
 	if want := at(4000); !got.Rollout.StartedAt.Equal(want.Time) {
 		t.Errorf("it began at %s, want %s, when the template was written", got.Rollout.StartedAt, want)
@@ -208,7 +219,7 @@ func TestChangedBy(t *testing.T) {
 		{"not what cannot be read", []func(*appsv1.Deployment){writtenBy("helm", update, at(1), ownsTemplate), writtenBy("x", update, at(9), "{")}, "helm"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if got, _ := changedBy(deployment(template("app:a"), c.by...)); got != c.want {
+			if got, _ := changedBy(deployment(template("app:a"), c.by...).ManagedFields); got != c.want {
 				t.Errorf("%q, want %q", got, c.want)
 			}
 		})
@@ -219,12 +230,12 @@ func TestRevision(t *testing.T) {
 	two := template("app:a")
 	two.Spec.Containers = append(two.Spec.Containers, corev1.Container{Name: "side", Image: "proxy:1"})
 	rs := set(7, "hx", at(0), two)
-	got := Revision(&rs)
+	got := ofReplicaSet(&rs).Revision
 	if diff := cmp.Diff([]string{"app:a", "proxy:1"}, got.Images); diff != "" || got.Number != 7 || got.Hash != "hx" || got.Name != "web-hx" {
 		t.Errorf("%+v %s", got, diff)
 	}
 	rs.Annotations = nil
-	if got := Revision(&rs); got.Number != 0 {
+	if got := ofReplicaSet(&rs).Revision; got.Number != 0 {
 		t.Errorf("without a number it is %d", got.Number)
 	}
 	if !slices.Equal(images(&corev1.PodTemplateSpec{}), nil) {

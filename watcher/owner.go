@@ -1,7 +1,6 @@
 package watcher
 
 import (
-	appsv1 "k8s.io/api/apps/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -17,7 +16,7 @@ const (
 var ownerMarks = map[string]bool{argoTracking: true, fluxReconcile: true}
 
 // owner names the controller that would write the template back after an undo; empty when nobody would.
-func owner(d *appsv1.Deployment) string {
+func owner(d *metav1.ObjectMeta) string {
 	if _, ok := d.Annotations[argoTracking]; ok {
 		return "Argo CD"
 	}

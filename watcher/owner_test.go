@@ -24,13 +24,13 @@ func TestOwner(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			d := &appsv1.Deployment{ObjectMeta: c.meta}
-			if got := owner(d); got != c.want {
+			if got := owner(&d.ObjectMeta); got != c.want {
 				t.Errorf("owner is %q, want %q", got, c.want)
 			}
 			if _, err := trim(d); err != nil {
 				t.Fatal(err)
 			}
-			if got := owner(d); got != c.want {
+			if got := owner(&d.ObjectMeta); got != c.want {
 				t.Errorf("owner is %q after trimming, want %q", got, c.want)
 			}
 		})

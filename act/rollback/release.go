@@ -7,7 +7,6 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
 	"github.com/bakewatch/bakewatch/bake"
@@ -22,55 +21,69 @@ const releaseTries = 5
 // this field manager is taken out of managedFields again. Its fields go to the manager that applies the workload on the
 // server side, if there is one: as if it had applied the old template itself, so that a field which only the old template
 // has goes away again with its next apply.
-func (r *Deployments) release(ctx context.Context, k bake.Key, uid string) error {
+func (r *Undoer) release(ctx context.Context, k bake.Key, uid string) error {
 	for range releaseTries {
 		done, err := r.releaseOnce(ctx, k, uid)
 		if done || err != nil {
 			return err
 		}
 	}
-	return fmt.Errorf("hand the fields of deployment %s/%s back: others keep writing to it", k.Namespace, k.Name)
+	return fmt.Errorf("hand the fields of %s back: others keep writing to it", k)
 }
 
-func (r *Deployments) releaseOnce(ctx context.Context, k bake.Key, uid string) (done bool, err error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	d, err := r.Client.AppsV1().Deployments(k.Namespace).Get(ctx, k.Name, metav1.GetOptions{})
+func (r *Undoer) releaseOnce(ctx context.Context, k bake.Key, uid string) (done bool, err error) {
+	meta, err := r.meta(ctx, k)
 	switch {
 	case apierrors.IsNotFound(err):
 		return false, bake.ErrGone
 	case err != nil:
-		return false, explain(err, "read deployment "+k.Namespace+"/"+k.Name)
-	case string(d.UID) != uid:
+		return false, explain(err, "read "+k.String())
+	case string(meta.UID) != uid:
 		return false, bake.ErrGone
 	}
-	entries, changed, err := handBack(d.ManagedFields)
+	entries, changed, err := handBack(meta.ManagedFields)
 	if err != nil {
-		return false, fmt.Errorf("hand the fields of deployment %s/%s back: %w", k.Namespace, k.Name, err)
+		return false, fmt.Errorf("hand the fields of %s back: %w", k, err)
 	}
 	if !changed {
 		return true, nil
 	}
 	value, err := json.Marshal(entries)
 	if err != nil {
-		return false, fmt.Errorf("hand the fields of deployment %s/%s back: %w", k.Namespace, k.Name, err)
+		return false, fmt.Errorf("hand the fields of %s back: %w", k, err)
 	}
 	patch, err := json.Marshal([]operation{
 		{Op: "test", Path: "/metadata/uid", Value: quoted(uid)},
 		{Op: "replace", Path: "/metadata/managedFields", Value: value},
-		{Op: "replace", Path: "/metadata/resourceVersion", Value: quoted(d.ResourceVersion)},
+		{Op: "replace", Path: "/metadata/resourceVersion", Value: quoted(meta.ResourceVersion)},
 	})
 	if err != nil {
-		return false, fmt.Errorf("hand the fields of deployment %s/%s back: %w", k.Namespace, k.Name, err)
+		return false, fmt.Errorf("hand the fields of %s back: %w", k, err)
 	}
-	_, err = r.Client.AppsV1().Deployments(k.Namespace).Patch(ctx, k.Name, types.JSONPatchType, patch, metav1.PatchOptions{FieldManager: FieldManager})
-	switch {
+	switch err := r.send(ctx, k, patch); {
 	case apierrors.IsConflict(err):
 		return false, nil // somebody wrote in between; read again
 	case err != nil:
-		return false, explain(err, "hand the fields of deployment "+k.Namespace+"/"+k.Name+" back")
+		return false, explain(err, "hand the fields of "+k.String()+" back")
 	}
 	return true, nil
+}
+
+// meta reads a workload's metadata.
+func (r *Undoer) meta(ctx context.Context, k bake.Key) (*metav1.ObjectMeta, error) {
+	resource, err := watcher.Resource(k.Kind)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	raw, err := r.Client.AppsV1().RESTClient().Get().Namespace(k.Namespace).Resource(resource).Name(k.Name).
+		SetHeader("Accept", "application/json").DoRaw(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var object metav1.PartialObjectMetadata
+	return &object.ObjectMeta, json.Unmarshal(raw, &object)
 }
 
 // handBack removes this field manager's entry from managedFields, and gives its fields to the manager that last applied

@@ -14,6 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/kubernetes/scheme"
 
 	"github.com/bakewatch/bakewatch/api/v1alpha1"
 	"github.com/bakewatch/bakewatch/bake"
@@ -26,91 +27,59 @@ const FieldManager = "bakewatch"
 // callTimeout bounds one request.
 const callTimeout = 10 * time.Second
 
-// Deployments rolls Deployments back.
-type Deployments struct {
+// Undoer rolls Deployments, StatefulSets and DaemonSets back.
+type Undoer struct {
 	Client kubernetes.Interface
 }
 
-// live is a Deployment as read, and the very bytes of its template: the patch tests those, so that nothing the types of
-// this program do not know can slip through.
-type live struct {
-	deployment *appsv1.Deployment
-	template   json.RawMessage
-	sets       []appsv1.ReplicaSet
-}
-
-func (r *Deployments) read(ctx context.Context, k bake.Key) (*live, error) {
+// read reads a workload and its revisions live.
+func (r *Undoer) read(ctx context.Context, k bake.Key) (*watcher.Workload, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	raw, err := r.Client.AppsV1().RESTClient().Get().Namespace(k.Namespace).Resource("deployments").Name(k.Name).
-		SetHeader("Accept", "application/json").DoRaw(ctx)
-	switch {
-	case apierrors.IsNotFound(err):
+	w, err := watcher.Read(ctx, r.Client, k)
+	if apierrors.IsNotFound(err) {
 		return nil, bake.ErrGone
-	case err != nil:
-		return nil, explain(err, "read deployment "+k.Namespace+"/"+k.Name)
 	}
-	l := &live{deployment: &appsv1.Deployment{}}
-	if l.template, err = decode(raw, l.deployment); err != nil {
-		return nil, fmt.Errorf("read deployment %s/%s: %w", k.Namespace, k.Name, err)
-	}
-	if l.sets, err = watcher.ReplicaSets(ctx, r.Client, l.deployment); err != nil {
-		return nil, mark(err)
-	}
-	return l, nil
-}
-
-// decode reads an object and the raw bytes of its pod template.
-func decode(raw []byte, into any) (json.RawMessage, error) {
-	var outline struct {
-		Spec struct {
-			Template json.RawMessage `json:"template"`
-		} `json:"spec"`
-	}
-	if err := json.Unmarshal(raw, &outline); err != nil {
-		return nil, err
-	}
-	return outline.Spec.Template, json.Unmarshal(raw, into)
+	return w, mark(err)
 }
 
 // Undo implements bake.Undoer. It takes two requests: a JSON patch that tests the UID and the whole judged template as
 // read live, and replaces it; and one that hands the ownership of the replaced fields back, so that the next apply of the
 // user meets no conflict. Killed between them, calling it again does what is left.
-func (r *Deployments) Undo(ctx context.Context, k bake.Key, uid string, judged, target v1alpha1.Revision) error {
-	l, err := r.read(ctx, k)
+func (r *Undoer) Undo(ctx context.Context, k bake.Key, uid string, judged, target v1alpha1.Revision) error {
+	w, err := r.read(ctx, k)
 	if err != nil {
 		return err
 	}
-	if string(l.deployment.UID) != uid {
+	if w.UID != uid {
 		return bake.ErrGone
 	}
-	to := set(l.sets, target.Hash)
-	cur := watcher.Current(l.deployment, l.sets)
+	to, cur := w.Find(target.Hash), w.Current()
 	switch {
-	case to != nil && watcher.SameTemplate(&to.Spec.Template, &l.deployment.Spec.Template):
+	case to != nil && watcher.SameTemplate(&to.Template, &w.Template):
 		return r.release(ctx, k, uid) // done already: by us before a crash, or by a person
-	case cur == nil || cur.Labels[appsv1.DefaultDeploymentUniqueLabelKey] != judged.Hash:
+	case cur == nil || cur.Hash != judged.Hash:
 		// It may have come after our own patch, if we were killed then; what that patch owns must not stay.
 		if err := r.release(ctx, k, uid); err != nil {
 			return err
 		}
 		return bake.ErrNewer
-	case l.deployment.Spec.Paused:
+	case w.Paused:
 		return bake.ErrPaused
 	case to == nil:
 		return bake.ErrNoRevision
 	}
-	replacement, err := r.template(ctx, to)
+	replacement, err := r.template(ctx, k, to)
 	if err != nil {
 		return err
 	}
 	patch, err := json.Marshal([]operation{
 		{Op: "test", Path: "/metadata/uid", Value: quoted(uid)},
-		{Op: "test", Path: "/spec/template", Value: l.template},
+		{Op: "test", Path: "/spec/template", Value: w.Raw},
 		{Op: "replace", Path: "/spec/template", Value: replacement},
 	})
 	if err != nil {
-		return fmt.Errorf("write the patch for deployment %s/%s: %w", k.Namespace, k.Name, err)
+		return fmt.Errorf("write the patch for %s: %w", k, err)
 	}
 	if err := r.patch(ctx, k, patch); err != nil {
 		return err
@@ -130,19 +99,29 @@ func quoted(s string) json.RawMessage {
 	return b
 }
 
-func (r *Deployments) patch(ctx context.Context, k bake.Key, patch []byte) error {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	_, err := r.Client.AppsV1().Deployments(k.Namespace).Patch(ctx, k.Name, types.JSONPatchType, patch, metav1.PatchOptions{FieldManager: FieldManager})
+func (r *Undoer) patch(ctx context.Context, k bake.Key, patch []byte) error {
+	err := r.send(ctx, k, patch)
 	switch {
 	case apierrors.IsNotFound(err):
 		return bake.ErrGone
 	case failedTest(err):
 		return fmt.Errorf("%w between reading and patching it", bake.ErrNewer)
 	case err != nil:
-		return explain(err, "patch deployment "+k.Namespace+"/"+k.Name)
+		return explain(err, "patch "+k.String())
 	}
 	return nil
+}
+
+// send sends a JSON patch of a workload.
+func (r *Undoer) send(ctx context.Context, k bake.Key, patch []byte) error {
+	resource, err := watcher.Resource(k.Kind)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	return r.Client.AppsV1().RESTClient().Patch(types.JSONPatchType).Namespace(k.Namespace).Resource(resource).Name(k.Name).
+		VersionedParams(&metav1.PatchOptions{FieldManager: FieldManager}, scheme.ParameterCodec).Body(patch).Do(ctx).Error()
 }
 
 // failedTest reports whether the API server refused a JSON patch because one of its tests failed. It answers 422 then, as
@@ -156,23 +135,30 @@ func failedTest(err error) bool {
 	return d == nil || len(d.Causes) == 0
 }
 
-// template is a ReplicaSet's pod template as the user wrote it: without the controller's hash label.
-func (r *Deployments) template(ctx context.Context, rs *appsv1.ReplicaSet) (json.RawMessage, error) {
+// template is a revision's pod template as the user wrote it: of a ReplicaSet, without the controller's hash label.
+func (r *Undoer) template(ctx context.Context, k bake.Key, v *watcher.Version) (json.RawMessage, error) {
+	if v.Raw != nil {
+		return v.Raw, nil
+	}
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	raw, err := r.Client.AppsV1().RESTClient().Get().Namespace(rs.Namespace).Resource("replicasets").Name(rs.Name).
+	raw, err := r.Client.AppsV1().RESTClient().Get().Namespace(k.Namespace).Resource("replicasets").Name(v.Name).
 		SetHeader("Accept", "application/json").DoRaw(ctx)
 	switch {
 	case apierrors.IsNotFound(err):
 		return nil, bake.ErrNoRevision
 	case err != nil:
-		return nil, explain(err, "read replica set "+rs.Namespace+"/"+rs.Name)
+		return nil, explain(err, "read replica set "+k.Namespace+"/"+v.Name)
 	}
-	t, err := decode(raw, &appsv1.ReplicaSet{})
-	if err != nil {
-		return nil, fmt.Errorf("read replica set %s/%s: %w", rs.Namespace, rs.Name, err)
+	var set struct {
+		Spec struct {
+			Template json.RawMessage `json:"template"`
+		} `json:"spec"`
 	}
-	return withoutHash(t)
+	if err := json.Unmarshal(raw, &set); err != nil {
+		return nil, fmt.Errorf("read replica set %s/%s: %w", k.Namespace, v.Name, err)
+	}
+	return withoutHash(set.Spec.Template)
 }
 
 func withoutHash(template json.RawMessage) (json.RawMessage, error) {
@@ -207,50 +193,6 @@ func orNull(raw json.RawMessage) json.RawMessage {
 		return json.RawMessage("null")
 	}
 	return raw
-}
-
-// Follow implements bake.Undoer.
-func (r *Deployments) Follow(ctx context.Context, k bake.Key, target v1alpha1.Revision) (bake.Progress, error) {
-	l, err := r.read(ctx, k)
-	if err != nil {
-		return bake.Progress{}, fmt.Errorf("follow the rollback of %s: %w", k, err)
-	}
-	d := l.deployment
-	to := set(l.sets, target.Hash)
-	if to == nil || !watcher.SameTemplate(&to.Spec.Template, &d.Spec.Template) {
-		return bake.Progress{Message: "its template is not the one that was put back"}, nil
-	}
-	wanted := int32(1)
-	if d.Spec.Replicas != nil {
-		wanted = *d.Spec.Replicas
-	}
-	st := d.Status
-	p := bake.Progress{OnTarget: true}
-	switch {
-	case st.ObservedGeneration < d.Generation:
-		p.Message = "the deployment controller has not seen it yet"
-	case st.UpdatedReplicas < wanted || st.AvailableReplicas < wanted:
-		p.Message = fmt.Sprintf("%d of %d pods are available", min(st.UpdatedReplicas, st.AvailableReplicas), wanted)
-		for _, c := range d.Status.Conditions {
-			if c.Status != "True" && c.Message != "" {
-				p.Message += "; " + c.Message
-			}
-		}
-	case st.Replicas > st.UpdatedReplicas:
-		p.Message = fmt.Sprintf("%d pods of the bad revision are still going", st.Replicas-st.UpdatedReplicas)
-	default:
-		p.Complete = true
-	}
-	return p, nil
-}
-
-func set(sets []appsv1.ReplicaSet, hash string) *appsv1.ReplicaSet {
-	for i := range sets {
-		if hash != "" && sets[i].Labels[appsv1.DefaultDeploymentUniqueLabelKey] == hash {
-			return &sets[i]
-		}
-	}
-	return nil
 }
 
 // explain wraps an error of the API server with what to do about it, and marks what only a change of rights mends.

@@ -172,6 +172,11 @@ type Rollback struct {
 	// AvailableAt is when all pods of the target were available again.
 	// +optional
 	AvailableAt *metav1.MicroTime `json:"availableAt,omitempty"`
+	// Freed are the pods of the bad version that stood in its way, and were deleted one by one: not ready, and not replaced
+	// by their controller until they are gone. Each is recorded before it is deleted.
+	// +kubebuilder:validation:MaxItems=100
+	// +optional
+	Freed []FreedPod `json:"freed,omitempty"`
 	// Recovered says whether the signals came back to normal: Yes, No or Unknown; empty until it was measured.
 	// +kubebuilder:validation:Enum="";Yes;No;Unknown
 	// +optional
@@ -179,6 +184,26 @@ type Rollback struct {
 	// Recovery is the sentence that says what was measured after the rollback.
 	// +optional
 	Recovery string `json:"recovery,omitempty"`
+}
+
+// FreedPod is one pod that stood in the way of a rollback.
+type FreedPod struct {
+	Name string `json:"name"`
+	UID  string `json:"uid"`
+	// IntendedAt is when the intent to delete it was recorded; the deletion comes after.
+	IntendedAt metav1.MicroTime `json:"intendedAt"`
+	// DoneAt is the receipt: it is gone, or on its way.
+	// +optional
+	DoneAt *metav1.MicroTime `json:"doneAt,omitempty"`
+	// Spared says that it was not deleted after all: it no longer stood in the way.
+	// +optional
+	Spared bool `json:"spared,omitempty"`
+}
+
+// PodLife is a pod of the new version, and when its life began.
+type PodLife struct {
+	Name string           `json:"name"`
+	Born metav1.MicroTime `json:"born"`
 }
 
 // Alert is the alert that this bake keeps firing.
@@ -249,6 +274,11 @@ type BakeStatus struct {
 	NotMeasured []NotMeasured `json:"notMeasured,omitempty"`
 	// +optional
 	Signals []SignalSummary `json:"signals,omitempty"`
+	// Pods are the new version's pods of a StatefulSet or DaemonSet, whose names do not tell of which version they are: those
+	// that are gone, and at the end all, if they are not too many to keep.
+	// +kubebuilder:validation:MaxItems=500
+	// +optional
+	Pods []PodLife `json:"pods,omitempty"`
 	// +optional
 	Rollback *Rollback `json:"rollback,omitempty"`
 	// +optional

@@ -164,12 +164,12 @@ func (g *guard) lead(ctx context.Context) error {
 	}
 	finder := &discover.Finder{Sources: g.source.finders, Router: &discover.Cluster{Client: g.client, Dynamic: dyn}}
 	loop = bake.NewLoop(bake.Options{
-		Watcher: watch, Undoer: &rollback.Deployments{Client: g.client}, Source: g.source, Finder: finder, Records: bakes, Teller: g.teller, Recorder: g.recorder,
+		Watcher: watch, Undoer: &rollback.Undoer{Client: g.client}, Source: g.source, Finder: finder, Records: bakes, Teller: g.teller, Recorder: g.recorder,
 		Policy: g.live.Current, Log: g.log, Metrics: g.metrics, Since: since,
 	})
 	go watch.Run(ctx)
 	late := time.AfterFunc(5*time.Second, func() {
-		g.troubles.Set("watch", errors.New("the first list of deployments has not arrived yet"), true)
+		g.troubles.Set("watch", errors.New("the first list of workloads has not arrived yet"), true)
 	})
 	synced := watch.WaitSynced(ctx)
 	late.Stop()
@@ -282,6 +282,16 @@ var rights = []right{
 	{"patch", "apps", "deployments", "", "roll back"},
 	{"list", "apps", "replicasets", "", "know revisions"},
 	{"get", "apps", "replicasets", "", "know revisions"},
+	{"list", "apps", "statefulsets", "", "see rollouts of StatefulSets"},
+	{"watch", "apps", "statefulsets", "", "see rollouts of StatefulSets"},
+	{"patch", "apps", "statefulsets", "", "roll StatefulSets back"},
+	{"list", "apps", "daemonsets", "", "see rollouts of DaemonSets"},
+	{"watch", "apps", "daemonsets", "", "see rollouts of DaemonSets"},
+	{"patch", "apps", "daemonsets", "", "roll DaemonSets back"},
+	{"list", "apps", "controllerrevisions", "", "know revisions of StatefulSets and DaemonSets"},
+	{"list", "", "pods", "", "tell new pods of StatefulSets and DaemonSets from old ones"},
+	{"get", "", "pods", "", "free a rollback from a pod that is stuck"},
+	{"delete", "", "pods", "", "free a rollback from a pod that is stuck"},
 	{"list", v1alpha1.GroupVersion.Group, "bakes", "", "keep records"},
 	{"create", v1alpha1.GroupVersion.Group, "bakes", "", "keep records"},
 	{"delete", v1alpha1.GroupVersion.Group, "bakes", "", "prune records"},
