@@ -47,8 +47,8 @@ type Sight struct {
 	CaughtUp  bool   // the controller has seen the newest spec
 	Replicas  int32  // wanted
 	Held      int32  // how many of these are not replaced by the controller: all with OnDelete, or those below a partition
-	Updated   int32 // pods of the newest template
-	Total     int32 // pods of any template
+	Updated   int32  // pods of the newest template
+	Total     int32  // pods of any template
 	Available int32
 
 	// Stuck is the controller's message once the rollout exceeded its progress deadline; empty before that.

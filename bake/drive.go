@@ -57,6 +57,9 @@ func (l *Loop) state(ctx context.Context, k Key, e *entry, live policy.Resolved)
 			next = l.judge(ctx, k, w, now, b.Status.FirstReadyAt.Time)
 		}
 	case v1alpha1.PhaseVerifying:
+		if s.Unfound = w.unfound(now); s.Unfound {
+			break // its new pods never served, so that it was not looked for yet
+		}
 		next = l.judge(ctx, k, w, now, b.Status.Rollback.AvailableAt.Time)
 	case v1alpha1.PhaseRollingBack:
 		if b.Status.Rollback.PatchedAt != nil && s.Sight.Exists {

@@ -184,7 +184,7 @@ type question struct {
 	historyOf           string // pod name prefix of the revision whose past is the history; empty: there is none
 	fromZero            bool
 	lives               map[string]time.Time // the candidate's pods, where names do not tell; nil: they do
-	born                time.Time // when the candidate's pods began life at the earliest
+	born                time.Time            // when the candidate's pods began life at the earliest
 	past                past
 	days                []past // spans of earlier days; none where they are of no use
 	policy              policy.Resolved

@@ -45,7 +45,7 @@ func (l *Loop) find(ctx context.Context, k Key, w *work, s State, st *v1alpha1.B
 			return false
 		}
 	}
-	late := st.CompletedAt != nil && !s.Now.Before(st.CompletedAt.Add(w.frozen.Window/2))
+	late := st.Phase == v1alpha1.PhaseVerifying || st.CompletedAt != nil && !s.Now.Before(st.CompletedAt.Add(w.frozen.Window/2))
 	if w.blind = ""; len(found.Measured) == 0 && len(ask.Signals) > 0 && !late {
 		w.searched = s.Now
 		return false

@@ -18,7 +18,7 @@ func (s *stage) running(apps ...app) {
 		s.deploy(a)
 	}
 	for _, a := range apps {
-		s.rolledOut(a.name)
+		s.rolledOut(strings.ToLower(a.kind) + "/" + a.name)
 		s.waitFor("prometheus to have seen "+a.name+" serve for a while", func() (bool, string) {
 			of := fmt.Sprintf("http_requests_total{namespace=%q,app=%q}", s.namespace, a.name)
 			n, err := s.query("sum(" + of + " - " + of + " offset 6s)")
@@ -27,28 +27,27 @@ func (s *stage) running(apps ...app) {
 	}
 }
 
-// stands checks a Deployment: the version in its template, the replicas wanted, and how many revisions it has had.
+// stands checks a workload: the version in its template, the replicas wanted, and how many revisions it has had.
 func (s *stage) stands(name, version string, replicas int32, revisions int64) {
 	s.t.Helper()
 	var state string
 	s.waitFor(fmt.Sprintf("%s to stand at version %s, %d replicas, %d revisions", name, version, replicas, revisions), func() (bool, string) {
-		d := s.deployment(name)
-		state = fmt.Sprintf("image %s, %d replicas, revision %s", d.Spec.Template.Spec.Containers[0].Image, *d.Spec.Replicas, d.Annotations["deployment.kubernetes.io/revision"])
+		state = fmt.Sprintf("image %s, %d replicas, revision %d", s.image(name), s.workload(name).replicas, s.revision(name))
 		return state == fmt.Sprintf("image app:%s, %d replicas, revision %d", version, replicas, revisions), state
 	})
 }
 
-// ownsNothing checks that no trace of Bakewatch is left among the owners of a Deployment's fields.
+// ownsNothing checks that no trace of Bakewatch is left among the owners of a workload's fields.
 func (s *stage) ownsNothing(name string) {
 	s.t.Helper()
-	for _, m := range s.deployment(name).ManagedFields {
+	for _, m := range s.workload(name).meta.ManagedFields {
 		if m.Manager == rollback.FieldManager || strings.HasPrefix(m.Manager, "bakewatch") {
 			s.t.Errorf("field manager %q (%s) owns fields of %s; of its template: %v", m.Manager, m.Operation, name, watcher.OwnsTemplate(m.FieldsV1))
 		}
 	}
 }
 
-// rolledBack waits until a rollout was rolled back, and checks all there is to a rollback: the record, the Deployment, the
+// rolledBack waits until a rollout was rolled back, and checks all there is to a rollback: the record, the workload, the
 // receivers. The undo gives the good revision the number after the bad one's.
 func (s *stage) rolledBack(name string, from, to int64, goodVersion string, replicas int32, code string) v1alpha1.Bake {
 	s.t.Helper()

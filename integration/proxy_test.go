@@ -274,10 +274,12 @@ func (p *proxy) name(upstream string, r *http.Request, body []byte) string {
 		return "record: created" + which(body)
 	case strings.HasSuffix(path, "/status") && strings.Contains(path, "/bakes/"):
 		return p.nameRecord(body)
-	case strings.Contains(path, "/deployments/") && has(`"path":"/spec/template"`) && has(`"op":"replace"`):
+	case strings.Contains(path, "/apis/apps/v1/") && has(`"path":"/spec/template"`) && has(`"op":"replace"`):
 		return "workload: template"
-	case strings.Contains(path, "/deployments/") && has("/metadata/managedFields"):
+	case strings.Contains(path, "/apis/apps/v1/") && has("/metadata/managedFields"):
 		return "workload: ownership"
+	case strings.Contains(path, "/pods/") && r.Method == http.MethodDelete:
+		return "pod: deleted"
 	}
 	return fmt.Sprintf("%s: %s %s", upstream, r.Method, path)
 }

@@ -74,7 +74,7 @@ func (s *stage) told(b v1alpha1.Bake) {
 		if err != nil || len(notes) != 1 {
 			return false, fmt.Sprintf("annotations: %+v %v", notes, err)
 		}
-		for _, tag := range []string{"outcome:" + outcome, "namespace:" + b.Namespace, "workload:Deployment/" + b.Spec.Workload.Name} {
+		for _, tag := range []string{"outcome:" + outcome, "namespace:" + b.Namespace, "workload:" + b.Spec.Workload.Kind + "/" + b.Spec.Workload.Name} {
 			if !slices.Contains(notes[0].Tags, tag) {
 				return false, fmt.Sprintf("the annotation has no tag %s: %+v", tag, notes)
 			}
@@ -90,7 +90,7 @@ func (s *stage) told(b v1alpha1.Bake) {
 		if first.Stage != announce.Started || last.Stage != announce.Ended || last.Outcome != outcome || last.Why != why || last.Observed != b.Status.Observed {
 			return false, fmt.Sprintf("webhook: %+v", stories)
 		}
-		for _, e := range s.events(b.Namespace, "Deployment", b.Spec.Workload.Name) {
+		for _, e := range s.events(b.Namespace, b.Spec.Workload.Kind, b.Spec.Workload.Name) {
 			if e.Reason == outcome && e.Name == b.Name+".ended" && strings.Contains(e.Message, announce.Clip(announce.OneLine(why), 200)) {
 				return true, ""
 			}

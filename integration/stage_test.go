@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -59,11 +58,11 @@ func (c *cluster) stage(t *testing.T) *stage {
 	}
 	t.Cleanup(func() {
 		if t.Failed() {
-			out, _ := c.kubectl(nil, "--namespace", s.namespace, "get", "deployments,replicasets,pods,bakes", "-o", "wide")
+			out, _ := c.kubectl(nil, "--namespace", s.namespace, "get", "deployments,replicasets,statefulsets,daemonsets,controllerrevisions,pods,bakes", "-o", "wide")
 			t.Logf("namespace %s at the end:\n%s", s.namespace, out)
 		}
 		// So that its traffic stops; the playground forgets the rest.
-		_, _ = c.kubectl(nil, "--namespace", s.namespace, "delete", "deployments", "--all", "--wait=false")
+		_, _ = c.kubectl(nil, "--namespace", s.namespace, "delete", "deployments,statefulsets,daemonsets", "--all", "--wait=false")
 	})
 	s.grantHome()
 	return s
@@ -175,7 +174,7 @@ func (s *stage) bake(name string, to int64) (*v1alpha1.Bake, string) {
 	}
 	var found *v1alpha1.Bake
 	for i, b := range all {
-		if b.Spec.Workload.Name == name && b.Spec.To.Number == to {
+		if b.Spec.Ref == ref(name) && b.Spec.To.Number == to {
 			found = &all[i]
 		}
 	}
@@ -241,28 +240,28 @@ func (s *stage) ended(name string, to int64, outcome v1alpha1.Outcome, want ...s
 	return got
 }
 
-// deployment reads a Deployment.
-func (s *stage) deployment(name string) *appsv1.Deployment {
-	s.t.Helper()
-	d, err := s.client.AppsV1().Deployments(s.namespace).Get(s.context(), name, metav1.GetOptions{})
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return d
-}
-
-// rolledOut waits until a Deployment's rollout is complete.
+// rolledOut waits until a workload's rollout is complete.
 func (s *stage) rolledOut(names ...string) {
 	s.t.Helper()
 	for _, name := range names {
-		s.kubectl("rollout", "status", "deployment/"+name, "--timeout=100s")
+		out, err := s.try("rollout", "status", ref(name), "--timeout=100s")
+		switch {
+		case err == nil:
+		case strings.Contains(out, "only available for RollingUpdate"): // it does not tell of OnDelete
+			s.waitFor(name+" to be ready", func() (bool, string) {
+				w := s.workload(name)
+				return w.ready == w.replicas, fmt.Sprintf("%d of %d ready", w.ready, w.replicas)
+			})
+		default:
+			s.t.Fatalf("rollout of %s: %v: %s", name, err, out)
+		}
 	}
 }
 
-// image is the image of a Deployment's template, which is how the tests tell versions apart.
+// image is the image of a workload's template, which is how the tests tell versions apart.
 func (s *stage) image(name string) string {
 	s.t.Helper()
-	return s.deployment(name).Spec.Template.Spec.Containers[0].Image
+	return s.workload(name).template.Spec.Containers[0].Image
 }
 
 // events are the reasons of the Events on an object.

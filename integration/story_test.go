@@ -46,7 +46,7 @@ func newStory(t *testing.T) *story {
 	y := &story{stage: s, p: newProxy(t, s.cluster), killed: make(chan string, 2)}
 	s.set(rules{more: quick}.yaml(y.p.through))
 	s.rolledOut("web")
-	y.good = s.deployment("web").Spec.Template
+	y.good = s.workload("web").template
 	s.waitFor("version a to have a past", func() (bool, string) {
 		of := fmt.Sprintf("http_requests_total{namespace=%q}", s.namespace)
 		n, err := s.query("sum(" + of + " - " + of + " offset 5s)")
@@ -245,7 +245,7 @@ func (y *story) alerted() {
 // unowned checks that nothing was left in the workload's managed fields that would stand in the way of the next apply.
 func (y *story) unowned() {
 	y.t.Helper()
-	for _, f := range y.deployment("web").ManagedFields {
+	for _, f := range y.workload("web").meta.ManagedFields {
 		if f.Manager == rollback.FieldManager && f.FieldsV1 != nil && strings.Contains(f.FieldsV1.String(), `"f:template"`) {
 			y.t.Errorf("bakewatch still owns fields of the template: %s", f.FieldsV1)
 		}
@@ -271,7 +271,7 @@ func (y *story) revisions(want map[string]string) {
 // isBack checks that version a's very template is back, as a third revision.
 func (y *story) isBack() {
 	y.t.Helper()
-	if got := y.deployment("web").Spec.Template; !equality.Semantic.DeepEqual(got, y.good) {
+	if got := y.workload("web").template; !equality.Semantic.DeepEqual(got, y.good) {
 		y.t.Errorf("the template is not version a's: %+v", got)
 	}
 	y.revisions(map[string]string{"app:a": "3", "app:b": "2"})

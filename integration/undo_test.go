@@ -9,10 +9,10 @@ import (
 	"github.com/bakewatch/bakewatch/api/v1alpha1"
 )
 
-// env are the names of the variables in a Deployment's template.
+// env are the names of the variables in a workload's template.
 func (s *stage) env(name string) []string {
 	var out []string
-	for _, v := range s.deployment(name).Spec.Template.Spec.Containers[0].Env {
+	for _, v := range s.workload(name).template.Spec.Containers[0].Env {
 		out = append(out, v.Name)
 	}
 	return out
@@ -72,7 +72,7 @@ func TestServerSideAppliesOnAfterRollback(t *testing.T) {
 	s.passed("web", 3, 4)
 	s.stands("web", "c", 2, 4)
 	s.ownsNothing("web")
-	if got := s.deployment("web").ManagedFields; !slices.ContainsFunc(got, func(m metav1.ManagedFieldsEntry) bool { return m.Manager == "kubectl" && m.Operation == "Apply" }) {
+	if got := s.workload("web").meta.ManagedFields; !slices.ContainsFunc(got, func(m metav1.ManagedFieldsEntry) bool { return m.Manager == "kubectl" && m.Operation == "Apply" }) {
 		t.Errorf("kubectl is no longer the applier: %+v", got)
 	}
 	s.count(2)

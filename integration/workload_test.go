@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"testing"
@@ -8,8 +9,9 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// app is a Deployment as a user would write it. What is zero is left out.
+// app is a workload as a user would write it. What is zero is left out.
 type app struct {
+	kind      string // Deployment if not set
 	name      string
 	version   string // tag of the image
 	replicas  int    // left out below 0
@@ -18,8 +20,8 @@ type app struct {
 	after     string            // behaves well for so long
 	mode      string            // of the playground's pods: crash, unready …
 	env       map[string]string // of the container
-	spec      map[string]any    // more of the Deployment's spec
-	meta      map[string]string // annotations of the Deployment
+	spec      map[string]any    // more of the workload's spec
+	meta      map[string]string // annotations of the workload
 
 	serverSide bool // applied on the server side
 }
@@ -58,15 +60,18 @@ func (a app) yaml(t *testing.T) string {
 			"spec":     map[string]any{"containers": []any{container}},
 		},
 	}
-	if a.replicas >= 0 {
+	if a.replicas >= 0 && a.kind != "DaemonSet" {
 		spec["replicas"] = a.replicas
+	}
+	if a.kind == "StatefulSet" {
+		spec["serviceName"] = a.name
 	}
 	maps.Copy(spec, a.spec)
 	meta := map[string]any{"name": a.name}
 	if len(a.meta) > 0 {
 		meta["annotations"] = a.meta
 	}
-	raw, err := yaml.Marshal(map[string]any{"apiVersion": "apps/v1", "kind": "Deployment", "metadata": meta, "spec": spec})
+	raw, err := yaml.Marshal(map[string]any{"apiVersion": "apps/v1", "kind": cmp.Or(a.kind, "Deployment"), "metadata": meta, "spec": spec})
 	if err != nil {
 		t.Fatal(err)
 	}

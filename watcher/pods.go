@@ -73,7 +73,9 @@ func listPods(ctx context.Context, client kubernetes.Interface, k bake.Key, uid 
 		case len(out) > maxPods:
 			return nil, fmt.Errorf("%s: there are more than %d", doing, maxPods)
 		case options.Continue == "":
-			slices.SortFunc(out, func(a, b Pod) int { return cmp.Or(cmp.Compare(ordinal(a.Name), ordinal(b.Name)), cmp.Compare(a.Name, b.Name)) })
+			slices.SortFunc(out, func(a, b Pod) int {
+				return cmp.Or(cmp.Compare(ordinal(a.Name), ordinal(b.Name)), cmp.Compare(a.Name, b.Name))
+			})
 			return out, nil
 		}
 	}

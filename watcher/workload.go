@@ -212,9 +212,6 @@ func (w *Workload) Trouble() string {
 	return text
 }
 
-// Keeps reports whether the controller leaves a pod as it is when the template changes.
-func (w *Workload) Keeps(p Pod) bool { return w.OnDelete || w.Below(p) }
-
 // Below reports whether a pod is below a StatefulSet's partition: made anew it would not be of the newest revision either.
 func (w *Workload) Below(p Pod) bool {
 	set, ok := w.object.(*appsv1.StatefulSet)

@@ -64,7 +64,7 @@ func follow(p *bake.Progress, w *watcher.Workload, pods []watcher.Pod, judged v1
 			continue
 		}
 		all = append(all, pod.Name)
-		if !pod.Going && w.Keeps(pod) {
+		if !pod.Going && (w.Below(pod) || w.OnDelete && pod.Ready) {
 			left = append(left, pod.Name)
 		}
 	}
