@@ -48,7 +48,6 @@ func (v version) image() string { return "web:" + v.Version }
 type policy struct {
 	addresses
 	Window, Interval, Verify time.Duration
-	Ticks                    int
 }
 
 // write fills a manifest in, keeps it in the demo's directory so that it can be looked at, and returns its path.

@@ -48,7 +48,7 @@ func (d *demo) install(ctx context.Context) error {
 	if err := d.run(ctx, "scale", "deployment/bakewatch", "-n", "bakewatch", "--replicas=0"); err != nil {
 		return err
 	}
-	path, err := d.write("policy.yaml", "policy.yaml", policy{d.addresses, window, interval, verify, ticks})
+	path, err := d.write("policy.yaml", "policy.yaml", policy{d.addresses, window, interval, verify})
 	if err != nil {
 		return err
 	}
