@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/url"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -50,7 +51,7 @@ func (c *Config) validate() Errors {
 	}
 	k.selector("watch.selector", c.Watch.Selector)
 
-	k.prometheus(c.Sources.Prometheus)
+	k.sources(c.Sources)
 	k.bake("bake", c.Bake, Bake{})
 	if c.FalseAlarm <= 0 || c.FalseAlarm > 0.5 {
 		k.errorf("falseAlarm", "must be above 0 and at most 0.5, not %g", float64(c.FalseAlarm))
@@ -272,6 +273,19 @@ func (k *checker) override(path string, o Override, base Bake, known map[string]
 		k.signal(join(join(path, "signals"), name), name, o.Signals[name], known)
 	}
 }
+
+// sources checks those that are configured. One must be: where none is, Prometheus is what is missing.
+func (k *checker) sources(s Sources) {
+	if s.Prometheus.configured() || !s.any() {
+		k.prometheus(s.Prometheus)
+	}
+}
+
+// any reports whether any source is configured.
+func (s Sources) any() bool { return s.Prometheus.configured() }
+
+// configured reports whether anything was written of it.
+func (p Prometheus) configured() bool { return !reflect.DeepEqual(p, Default().Sources.Prometheus) }
 
 func (k *checker) prometheus(p Prometheus) {
 	const path = "sources.prometheus"
