@@ -183,6 +183,9 @@ func (k *checker) queries(path string, q Queries) {
 		}
 	case q.Events != "":
 		counter("events", q.Events)
+		if q.Requests != "" {
+			counter("requests", q.Requests)
+		}
 		if q.By != "pod" {
 			k.errorf(join(path, "by"), "must be pod: events are those of a pod")
 		}
@@ -202,8 +205,8 @@ func (k *checker) queries(path string, q Queries) {
 	switch {
 	case ways > 1:
 		k.errorf(path, "measures in more than one way; keep one of errors with requests, good with requests, histogram, events, value")
-	case q.Requests != "" && q.Errors == "" && q.Good == "" && ways > 0:
-		k.errorf(join(path, "requests"), "goes with errors or good; remove it")
+	case q.Requests != "" && (q.Value != "" || q.Histogram != ""):
+		k.errorf(join(path, "requests"), "goes with errors, good or events; remove it")
 	case q.Over > 0 && q.Histogram == "":
 		k.errorf(join(path, "over"), "goes with histogram; remove it")
 	case q.Baseline != "" && q.Value == "":

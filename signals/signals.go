@@ -106,7 +106,8 @@ type Query struct {
 	Histogram string  `json:"histogram,omitempty"`
 	Over      float64 `json:"over,omitempty"`
 	Milli     bool    `json:"milli,omitempty"` // the histogram's durations, and Over, are in milliseconds
-	// Events is a counter of events, by pod. Each pod is one request in each window, which failed if there was an event.
+	// Events is a counter of events, by pod. Each pod is one request in each window, which failed if there was an event. A
+	// counter that is there only once there was one goes with Requests: whatever is there of each pod.
 	Events string `json:"events,omitempty"`
 	// Value is a value of which more is worse. BaselineValue, if set, asks for the baseline's apart: then neither is told
 	// apart by pod.

@@ -18,6 +18,7 @@ type series struct {
 	target string // what was scraped: the same for all series of one process
 	at     []int64
 	value  []float64 // at[i] is the scrape's time in milliseconds of value[i]; ascending
+	whole  []float64 // of a part of a histogram, all its observations at those times; nil: the values are the whole
 	bad    []int64   // times of samples that are no count: NaN, infinite, negative; nil as a rule
 }
 
@@ -36,34 +37,42 @@ func decode(matrix model.Matrix, of part) *answer {
 			continue
 		}
 		s := series{pod: podOf(stream.Metric), target: targetOf(stream.Metric)}
-		s.at = make([]int64, 0, len(stream.Values))
-		s.value = make([]float64, 0, len(stream.Values))
-		samples, bad := of.values(stream)
+		samples, bad := of.samples(stream)
 		s.bad = bad
-		byTime := func(x, y model.SamplePair) int { return cmp.Compare(x.Timestamp, y.Timestamp) }
+		byTime := func(x, y sample) int { return cmp.Compare(x.at, y.at) }
 		if !slices.IsSortedFunc(samples, byTime) {
-			samples = slices.Clone(samples)
 			slices.SortStableFunc(samples, byTime)
 		}
+		s.at = make([]int64, 0, len(samples))
+		s.value = make([]float64, 0, len(samples))
 		for _, p := range samples {
-			at, v := int64(p.Timestamp), float64(p.Value)
-			if !(v >= 0 && v <= maxCount) {
-				s.bad = append(s.bad, at)
+			if !countable(p.value) || !countable(p.whole) {
+				s.bad = append(s.bad, p.at)
 				continue
 			}
-			if n := len(s.at); n > 0 && s.at[n-1] == at {
-				s.value[n-1] = v
-				continue
+			n := len(s.at)
+			if n == 0 || s.at[n-1] != p.at {
+				n++
+				s.at, s.value = append(s.at, p.at), append(s.value, 0)
+				if of.cut() {
+					s.whole = append(s.whole, 0)
+				}
 			}
-			s.at, s.value = append(s.at, at), append(s.value, v)
+			s.value[n-1] = p.value
+			if of.cut() {
+				s.whole[n-1] = p.whole
+			}
 		}
 		slices.Sort(s.bad)
 		a.series = append(a.series, s)
-		a.size += 128 + len(s.pod) + len(s.target) + 16*cap(s.at) + 8*cap(s.bad)
+		a.size += 128 + len(s.pod) + len(s.target) + 16*cap(s.at) + 8*cap(s.whole) + 8*cap(s.bad)
 	}
 	slices.SortStableFunc(a.series, func(x, y series) int { return cmp.Compare(x.pod, y.pod) })
 	return a
 }
+
+// countable reports whether a value may be that of a counter.
+func countable(x float64) bool { return x >= 0 && x <= maxCount } // NaN is neither
 
 // podOf is the pod that a series is about. Where the label pod is the scraped one's, what the target itself said of other
 // pods is in exported_pod.

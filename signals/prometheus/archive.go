@@ -82,16 +82,31 @@ func (q *archived) Query(ctx context.Context, query string, at time.Time, opts .
 	case err != nil:
 		return nil, nil, nil, err
 	}
-	if q.rename != nil {
-		for _, s := range series {
-			if pod := podOf(s.Metric); pod != "" {
-				metric := s.Metric.Clone()
-				metric["exported_pod"] = model.LabelValue(q.rename(pod))
-				s.Metric = metric
-			}
+	q.renamed(series)
+	return series, nil, nil, nil
+}
+
+// QueryRange passes a query on: what it comes to is not made from samples that are remembered.
+func (q *archived) QueryRange(ctx context.Context, query string, r v1.Range, opts ...v1.Option) (model.Value, v1.Warnings, v1.Infos, error) {
+	value, warnings, infos, err := q.API.QueryRange(ctx, query, r, opts...)
+	if series, ok := value.(model.Matrix); ok {
+		q.renamed(series)
+	}
+	return value, warnings, infos, err
+}
+
+// renamed gives the pods of series their other names.
+func (q *archived) renamed(series model.Matrix) {
+	if q.rename == nil {
+		return
+	}
+	for _, s := range series {
+		if pod := podOf(s.Metric); pod != "" {
+			metric := s.Metric.Clone()
+			metric["exported_pod"] = model.LabelValue(q.rename(pod))
+			s.Metric = metric
 		}
 	}
-	return series, nil, nil, nil
 }
 
 // splitRange takes a query as fetch writes it apart: a selector, and a range in seconds.
@@ -180,7 +195,9 @@ func (a *Archive) chunk(k chunkKey) (*chunk, error) {
 		c := &chunk{series: series}
 		for _, s := range series {
 			c.samples += len(s.Values) + len(s.Histograms)
-			s.Values = window(s.Values, k.end-chunkLength.Milliseconds(), k.end, func(p model.SamplePair) int64 { return int64(p.Timestamp) })
+			from := k.end - chunkLength.Milliseconds()
+			s.Values = window(s.Values, from, k.end, func(p model.SamplePair) int64 { return int64(p.Timestamp) })
+			s.Histograms = window(s.Histograms, from, k.end, func(p model.SampleHistogramPair) int64 { return int64(p.Timestamp) })
 		}
 		a.put(k, c)
 		return c, nil

@@ -20,16 +20,29 @@ type span struct {
 
 // growth is what a counter counted over its values, the first being where it starts. A counter that drops began anew
 // at zero.
-func growth(values []float64) float64 {
+func growth(values []float64) float64 { return growthOf(values, values) }
+
+// growthOf is the growth of a part of a counter, which began anew where the whole did. A part that drops while the whole
+// does not was cut another way: the buckets of a native histogram may change their widths.
+func growthOf(values, whole []float64) float64 {
 	var sum float64
 	for i := 1; i < len(values); i++ {
-		if step := values[i] - values[i-1]; step >= 0 {
-			sum += step
-		} else {
+		if whole[i] < whole[i-1] {
 			sum += values[i]
+		} else {
+			sum += max(0, values[i]-values[i-1])
 		}
 	}
 	return sum
+}
+
+// growth is what the series counted over samples from to to, the first being where it starts.
+func (s *series) growth(from, to int) float64 {
+	whole := s.whole
+	if whole == nil {
+		whole = s.value
+	}
+	return growthOf(s.value[from:to], whole[from:to])
 }
 
 // track is a series in its place: which pod of the side, and which scraped target of it.
@@ -178,22 +191,21 @@ func (g *group) count(w span, fromZero func(pod string, first int64) bool) tally
 		}
 	}
 	grown := func(tr track, l look) float64 {
-		values := tr.value[l.lo:l.hi]
 		switch {
 		case l.empty():
 			return 0
 		case l.goesOn && (whole[tr.pod] || l.in == l.lo):
 			return growth(tr.value[l.lo-1 : l.hi])
 		case whole[tr.pod]: // the process began in this bake: it counted its first sample, too
-			return values[0] + growth(values)
+			return tr.value[l.lo] + tr.growth(l.lo, l.hi)
 		case l.in > l.lo:
-			return growth(tr.value[l.in-1 : l.hi])
+			return tr.growth(l.in-1, l.hi)
 		case first[tr.target] < tr.at[l.lo]:
 			// The process was there before and this counter was not: its first sample counts what has happened since.
 			// So it is with the first code="500".
-			return values[0] + growth(values)
+			return tr.value[l.lo] + tr.growth(l.lo, l.hi)
 		}
-		return growth(values) // it may have stood there for long: count from its first sample on
+		return tr.growth(l.lo, l.hi) // it may have stood there for long: count from its first sample on
 	}
 	for i, tr := range g.requests {
 		t.pods[tr.pod].Requests += grown(tr, requests[i])
@@ -204,7 +216,7 @@ func (g *group) count(w span, fromZero func(pod string, first int64) bool) tally
 	for i := range t.pods {
 		switch p := &t.pods[i]; {
 		case g.each && t.seen[i]:
-			*p = signals.Counts{Requests: 1, Errors: min(1, math.Ceil(p.Requests))}
+			*p = signals.Counts{Requests: 1, Errors: min(1, math.Ceil(p.Errors))}
 		case g.goods != nil:
 			p.Errors = max(0, p.Requests-p.Errors)
 		}

@@ -64,7 +64,11 @@ func tell(q signals.Question, requests, errs model.Matrix) []signals.Reading {
 	if seen == nil {
 		seen = map[string]bool{}
 	}
-	c, b := tellSides(q, spans(q.Bounds), decode(requests, part{}), decode(errs, part{}), seen)
+	f := form{}
+	if q.Histogram != "" {
+		f, _ = formOf(q.Query)
+	}
+	c, b := tellSides(q, spans(q.Bounds), decode(requests, f.requests.part), decode(errs, f.errors.part), seen)
 	readings := make([]signals.Reading, len(c))
 	for i := range c {
 		readings[i] = signals.Reading{Window: signals.Window{From: q.Bounds[i], To: q.Bounds[i+1]}, Candidate: c[i], Baseline: b[i]}
@@ -424,7 +428,12 @@ func cut(m model.Matrix, from, to time.Time) model.Matrix {
 				c.Values = append(c.Values, v)
 			}
 		}
-		if len(c.Values) > 0 {
+		for _, v := range s.Histograms {
+			if v.Timestamp.Time().After(from) && !v.Timestamp.Time().After(to) {
+				c.Histograms = append(c.Histograms, v)
+			}
+		}
+		if len(c.Values)+len(c.Histograms) > 0 {
 			out = append(out, c)
 		}
 	}
@@ -443,11 +452,19 @@ func TestSplitIsWhole(t *testing.T) {
 			Query:     signals.Query{By: rapid.SampledFrom([]signals.By{signals.ByPod, signals.ByService}).Draw(t, "by"), Requests: `r{}`},
 			Candidate: "new-", Baseline: "old-", FromZero: rapid.Bool().Draw(t, "from zero"),
 		}
-		switch rapid.IntRange(0, 2).Draw(t, "form") {
+		switch rapid.IntRange(0, 5).Draw(t, "form") {
 		case 1:
 			q.Good = `g{}`
 		case 2:
 			q.Query = signals.Query{By: signals.ByPod, Events: `r{}`}
+			errs = requests
+		case 3:
+			q.Query = signals.Query{By: signals.ByPod, Events: `e{}`, Requests: `r{}`}
+		case 4:
+			q.Query = signals.Query{By: q.By, Histogram: `h_bucket`, Over: 1}
+		case 5:
+			q.Query = signals.Query{By: q.By, Histogram: `h`, Over: 0.3}
+			requests = histograms(t, requests)
 			errs = requests
 		}
 		if rapid.Bool().Draw(t, "overlap") {

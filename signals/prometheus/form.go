@@ -49,7 +49,11 @@ func formOf(q signals.Query) (form, error) {
 			errors:   picked{q.Histogram, part{true, q.Over}},
 		}, nil
 	case q.Events != "":
-		return form{requests: picked{text: q.Events}, errors: picked{text: q.Events}}, nil
+		looks := q.Requests
+		if looks == "" {
+			looks = q.Events
+		}
+		return form{requests: picked{text: looks}, errors: picked{text: q.Events}}, nil
 	}
 	return form{}, errors.New("a question needs a query for errors and one for requests, or a histogram, or events")
 }
@@ -84,24 +88,38 @@ func (g *group) lacks(w span) bool {
 	return g.goods != nil && !slices.ContainsFunc(g.goods.series, func(s series) bool { return !s.look(w).empty() })
 }
 
-// values are the samples of a stream that count, and the times of those that do not.
-func (p part) values(stream *model.SampleStream) (samples []model.SamplePair, bad []int64) {
+// cut reports whether the part is less than the whole histogram.
+func (p part) cut() bool { return p.histogram && !math.IsInf(p.within, 1) }
+
+// sample is one of a counter, or of a part of one.
+type sample struct {
+	at           int64 // milliseconds
+	value, whole float64
+}
+
+// samples are those of a stream that count, and the times of those that do not: a histogram is no counter, nor is a counter a
+// histogram.
+func (p part) samples(stream *model.SampleStream) (samples []sample, bad []int64) {
 	if !p.histogram {
-		for _, h := range stream.Histograms { // a histogram is not a counter
+		samples = make([]sample, len(stream.Values))
+		for i, v := range stream.Values {
+			samples[i] = sample{int64(v.Timestamp), float64(v.Value), float64(v.Value)}
+		}
+		for _, h := range stream.Histograms {
 			bad = append(bad, int64(h.Timestamp))
 		}
-		return stream.Values, bad
+		return samples, bad
 	}
-	for _, v := range stream.Values { // and a counter is not a histogram
+	for _, v := range stream.Values {
 		bad = append(bad, int64(v.Timestamp))
 	}
-	samples = make([]model.SamplePair, 0, len(stream.Histograms))
+	samples = make([]sample, 0, len(stream.Histograms))
 	for _, h := range stream.Histograms {
 		if h.Histogram == nil {
 			bad = append(bad, int64(h.Timestamp))
 			continue
 		}
-		samples = append(samples, model.SamplePair{Timestamp: h.Timestamp, Value: model.SampleValue(withinOf(h.Histogram, p.within))})
+		samples = append(samples, sample{int64(h.Timestamp), withinOf(h.Histogram, p.within), float64(h.Histogram.Count)})
 	}
 	return samples, bad
 }

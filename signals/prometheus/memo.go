@@ -18,15 +18,19 @@ const (
 	memoBytes      = 256 << 20
 )
 
-// key is one query as it is sent: the text, when it is evaluated, and how far back its samples reach.
+// key is one query as it is sent: the text, when it is evaluated, and how far back its samples reach. With a step, it is
+// evaluated at each step of that time.
 type key struct {
 	text  string
 	part  part
-	time  int64 // milliseconds
-	reach int64 // milliseconds
+	time  int64 // milliseconds, as are those below
+	reach int64
+	step  int64
 }
 
-func (k key) String() string { return fmt.Sprintf("%d %d %v %s", k.time, k.reach, k.part, k.text) }
+func (k key) String() string {
+	return fmt.Sprintf("%d %d %d %v %s", k.time, k.reach, k.step, k.part, k.text)
+}
 
 // result is what came of a query; one of both is set.
 type result struct {

@@ -37,7 +37,7 @@ func largest(requests *answer, windows []span, own string, most int) []string {
 			pod, workload = s.pod, signals.WorkloadOf(s.pod)
 		}
 		if l := s.look(whole); workload != "" && workload != own && !l.empty() {
-			served[workload] += growth(s.value[max(l.lo, l.in-1):l.hi])
+			served[workload] += s.growth(max(l.lo, l.in-1), l.hi)
 		}
 	}
 	names := slices.SortedFunc(maps.Keys(served), func(a, b string) int {

@@ -319,6 +319,15 @@ func (s *Source) await(ctx context.Context, c <-chan singleflight.Result) (*answ
 
 // fetch sends the query of a key. It belongs to all who wait for it, so that only time and Close end it.
 func (s *Source) fetch(k key) result {
+	if k.step > 0 {
+		end := time.UnixMilli(k.time)
+		step := time.Duration(k.step) * time.Millisecond
+		matrix, err := s.askRange(s.ctx, k.text, v1.Range{Start: time.UnixMilli(k.time - k.reach), End: end, Step: step})
+		if err != nil {
+			return result{err: err}
+		}
+		return result{answer: decode(matrix, k.part)}
+	}
 	// The selector stands on its own line: a comment at its end then ends before the range.
 	text := k.text + "\n[" + strconv.FormatInt(k.reach/1000, 10) + "s]"
 	value, err := s.query(s.ctx, text, time.UnixMilli(k.time))

@@ -4,11 +4,14 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	v1 "github.com/prometheus/client_golang/api/prometheus/v1"
 	"github.com/prometheus/common/model"
+	"golang.org/x/sync/singleflight"
 
 	"github.com/bakewatch/bakewatch/signals"
 	"github.com/bakewatch/bakewatch/signals/prometheus/promql"
@@ -59,10 +62,9 @@ func (s *Source) readValues(ctx context.Context, q signals.Question) ([]signals.
 // worth is what an expression came to over a span of time.
 type worth struct {
 	text    string
-	failure *queryError
-	pods    []string
-	at      []map[int64]float64 // by pod, by time
-	newest  map[int64]float64   // by time, in seconds since the epoch: the newest sample it was made from; nil: not known
+	failure error
+	values  []*answer // in order of time
+	ages    []*answer // by pod, when the newest sample was taken that the value was made from, in seconds since the epoch; nil: not known
 }
 
 // expression evaluates an expression at the ends of all windows.
@@ -72,41 +74,51 @@ func (s *Source) expression(ctx context.Context, q signals.Question, text string
 		return nil, err
 	}
 	w := &worth{text: text}
+	var values, ages []<-chan singleflight.Result
 	for _, r := range ranges(q.Bounds[1:]) {
-		matrix, failure := s.askRange(ctx, text, r)
-		if failure != nil {
-			w.failure = failure
-			return w, nil
+		at := key{text: text, time: r.End.UnixMilli(), reach: r.End.Sub(r.Start).Milliseconds(), step: r.Step.Milliseconds()}
+		values = append(values, s.ask(at))
+		if len(selectors) > 0 {
+			at.text = agesOf(selectors)
+			ages = append(ages, s.ask(at))
 		}
-		w.add(matrix)
-		if len(selectors) == 0 {
-			continue
-		}
-		if matrix, failure = s.askRange(ctx, "max(timestamp("+selectors[0].String()+"))", r); failure != nil {
-			w.failure = failure
-			return w, nil
-		}
-		if w.newest == nil {
-			w.newest = map[int64]float64{}
-		}
-		for _, stream := range matrix {
-			for _, v := range stream.Values {
-				w.newest[int64(v.Timestamp)] = float64(v.Value)
-			}
-		}
+	}
+	w.values, w.failure = s.awaitAll(ctx, values)
+	if w.failure == nil {
+		w.ages, w.failure = s.awaitAll(ctx, ages)
 	}
 	return w, nil
 }
 
-func (w *worth) add(matrix model.Matrix) {
-	for _, stream := range matrix {
-		values := make(map[int64]float64, len(stream.Values))
-		for _, v := range stream.Values {
-			values[int64(v.Timestamp)] = float64(v.Value)
+func (s *Source) awaitAll(ctx context.Context, arriving []<-chan singleflight.Result) ([]*answer, error) {
+	var out []*answer
+	for _, c := range arriving {
+		a, err := s.await(ctx, c)
+		if err != nil {
+			return nil, err
 		}
-		w.pods = append(w.pods, podOf(stream.Metric))
-		w.at = append(w.at, values)
+		out = append(out, a)
 	}
+	return out, nil
+}
+
+// agesOf asks for the times of the newest samples that selectors select, by pod: of several selectors, the one that is
+// furthest behind.
+func agesOf(selectors []promql.Selector) string {
+	const byPod = " by (pod, exported_pod, kubernetes_pod_name) "
+	var each []string
+	for _, selector := range selectors {
+		if text := "max" + byPod + "(timestamp(" + selector.String() + "))"; !slices.Contains(each, text) {
+			each = append(each, text)
+		}
+	}
+	if len(each) == 1 {
+		return each[0]
+	}
+	for i, text := range each {
+		each[i] = "label_replace(" + text + `, "bakewatch", "` + strconv.Itoa(i) + `", "", "")`
+	}
+	return "min" + byPod + "(" + strings.Join(each, " or ") + ")"
 }
 
 // side is the worst value of the pods that belong, at a time.
@@ -115,26 +127,66 @@ func (w *worth) side(at int64, window time.Duration, belongs func(pod string, at
 		return signals.Side{Missing: signals.Failed, Detail: "prometheus: " + w.failure.Error()}
 	}
 	side := signals.Side{Missing: signals.NoSeries, Detail: "no value of " + bounded(w.text)}
-	for i, pod := range w.pods {
-		v, ok := w.at[i][at]
-		switch {
-		case !ok || !belongs(pod, at):
-		case math.IsNaN(v) || math.IsInf(v, 0) || v < 0:
-			if side.Missing == signals.NoSeries {
-				side = signals.Side{Missing: signals.NotNumber, Detail: "the value is NaN, infinite or negative"}
+	patience := max(2*time.Minute, 2*window)
+	for _, a := range w.values {
+		for i := range a.series {
+			s := &a.series[i]
+			if !belongs(s.pod, at) {
+				continue
 			}
-		case side.Missing != signals.Present:
-			side = signals.Side{Value: v}
-		default:
-			side.Value = max(side.Value, v)
-		}
-	}
-	if newest, known := w.newest[at]; side.Missing == signals.Present && w.newest != nil {
-		if age := time.Duration((float64(at)/1000 - newest) * float64(time.Second)); !known || age > max(2*time.Minute, 2*window) {
-			return signals.Side{Missing: signals.Late, Detail: fmt.Sprintf("newest sample is %ds old", int(age.Seconds()))}
+			v, there := s.valueAt(at)
+			_, bad := slices.BinarySearch(s.bad, at)
+			switch {
+			case bad && side.Missing != signals.Present:
+				side = signals.Side{Missing: signals.NotNumber, Detail: "the value is NaN, infinite, negative or a histogram"}
+			case !there:
+			case w.age(s.pod, at) > patience:
+				if side.Missing == signals.NoSeries {
+					side = signals.Side{Missing: signals.Late, Detail: fmt.Sprintf("newest sample is %ds old", int(w.age(s.pod, at).Seconds()))}
+				}
+			case side.Missing != signals.Present:
+				side = signals.Side{Value: v}
+			default:
+				side.Value = max(side.Value, v)
+			}
 		}
 	}
 	return side
+}
+
+// valueAt is the value at just that time.
+func (s *series) valueAt(at int64) (v float64, ok bool) {
+	i, ok := slices.BinarySearch(s.at, at)
+	if !ok {
+		return 0, false
+	}
+	return s.value[i], true
+}
+
+// age is how old the newest sample was, at a time, that a pod's value was made from. Where the samples do not tell pods apart,
+// it is that of the newest of all.
+func (w *worth) age(pod string, at int64) time.Duration {
+	if w.ages == nil {
+		return 0
+	}
+	own, any := -1.0, -1.0
+	for _, a := range w.ages {
+		for i := range a.series {
+			if newest, ok := a.series[i].valueAt(at); ok {
+				any = max(any, newest)
+				if a.series[i].pod == pod {
+					own = max(own, newest)
+				}
+			}
+		}
+	}
+	if own < 0 {
+		own = any
+	}
+	if own < 0 {
+		return time.Duration(math.MaxInt64) // a value, and no sample
+	}
+	return time.Duration((float64(at)/1000 - own) * float64(time.Second))
 }
 
 // ranges cuts times into runs with the same step, as range queries take them.

@@ -116,25 +116,30 @@ func Bucket(query string, over float64) (requests, within string, ok bool, err e
 	if !ok {
 		return "", "", false, nil
 	}
-	within = s.With(OneOf("le", bounds(over)...)).String()
+	within = s.With(labels.MustNewMatcher(labels.MatchRegexp, "le", bound(over))).String()
 	s.Name = base + "_count"
 	return s.String(), within, true, nil
 }
 
-// bounds are the ways in which client libraries write a bucket's bound.
-func bounds(x float64) []string {
-	plain := strconv.FormatFloat(x, 'f', -1, 64)
-	all := []string{plain}
-	add := func(s string) {
-		if !slices.Contains(all, s) {
-			all = append(all, s)
+// bound matches the ways in which client libraries and servers write a bucket's bound: 0.25 and 0.250, 1 and 1.0, 1e+06 and
+// 1.0E6.
+func bound(x float64) string {
+	digits := func(text string) string {
+		if strings.Contains(text, ".") {
+			return regexp.QuoteMeta(text) + "0*"
 		}
+		return text + `(\.0*)?`
 	}
-	if !strings.Contains(plain, ".") {
-		add(plain + ".0")
+	pattern := digits(strconv.FormatFloat(x, 'f', -1, 64))
+	mantissa, exponent, _ := strings.Cut(strconv.FormatFloat(x, 'e', -1, 64), "e")
+	sign, exponent := exponent[:1], strings.TrimLeft(exponent[1:], "0")
+	if n, err := strconv.Atoi(exponent); err == nil && (n >= 6 || sign == "-" && n >= 4) {
+		if sign == "+" {
+			sign = `\+?`
+		}
+		pattern += "|" + digits(mantissa) + "[eE]" + sign + "0*" + exponent
 	}
-	add(strconv.FormatFloat(x, 'g', -1, 64))
-	return all
+	return pattern
 }
 
 // Selectors are the plain selectors that an expression whose variables are replaced is made from.
