@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sort"
 	"strings"
+	"sync"
 
 	"github.com/prometheus/common/model"
 )
@@ -17,15 +18,19 @@ type series struct {
 	pod    string // label pod; "" when it has none
 	target string // what was scraped: the same for all series of one process
 	at     []int64
-	value  []float64 // at[i] is the scrape's time in milliseconds of value[i]; ascending
-	whole  []float64 // of a part of a histogram, all its observations at those times; nil: the values are the whole
-	bad    []int64   // times of samples that are no count: NaN, infinite, negative; nil as a rule
+	value  []float64         // at[i] is the scrape's time in milliseconds of value[i]; ascending
+	whole  []float64         // of a part of a histogram, all its observations at those times; nil: the values are the whole
+	ids    map[string]string // values of the labels that say whose it is; nil where there are none
+	bad    []int64           // times of samples that are no count: NaN, infinite, negative; nil as a rule
 }
 
 // answer is what a query returned, cut down to what counting needs. It is shared by all who asked and never changed.
 type answer struct {
 	series []series // sorted by pod
 	size   int      // bytes of memory, about
+
+	index  sync.Once
+	marked map[string][]int
 }
 
 // decode keeps of a matrix what counting needs: of a histogram's samples the part asked for. Whatever the matrix holds, the
@@ -36,7 +41,7 @@ func decode(matrix model.Matrix, of part) *answer {
 		if stream == nil {
 			continue
 		}
-		s := series{pod: podOf(stream.Metric), target: targetOf(stream.Metric)}
+		s := series{pod: podOf(stream.Metric), target: targetOf(stream.Metric), ids: idsOf(stream.Metric)}
 		samples, bad := of.samples(stream)
 		s.bad = bad
 		byTime := func(x, y sample) int { return cmp.Compare(x.at, y.at) }
@@ -73,6 +78,20 @@ func decode(matrix model.Matrix, of part) *answer {
 
 // countable reports whether a value may be that of a counter.
 func countable(x float64) bool { return x >= 0 && x <= maxCount } // NaN is neither
+
+// idsOf are the values of the labels that say whose a series is.
+func idsOf(m model.Metric) map[string]string {
+	var ids map[string]string
+	for _, label := range identities {
+		if v, ok := m[model.LabelName(label)]; ok {
+			if ids == nil {
+				ids = make(map[string]string, 2)
+			}
+			ids[label] = string(v)
+		}
+	}
+	return ids
+}
 
 // podOf is the pod that a series is about. Where the label pod is the scraped one's, what the target itself said of other
 // pods is in exported_pod.

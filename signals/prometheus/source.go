@@ -73,6 +73,7 @@ type Source struct {
 
 	memo     *memo
 	searches singleflight.Group // for metrics' names
+	bundles  bundles
 	slots    chan struct{}
 	ctx      context.Context // ends with Close
 	stop     context.CancelFunc
@@ -280,12 +281,13 @@ func (s *Source) askBoth(ctx context.Context, q signals.Question, windows []span
 	if err != nil {
 		return nil, nil, err
 	}
-	first := s.ask(key{text: f.errors.text, part: f.errors.part, time: at, reach: reach})
-	second := s.ask(key{text: f.requests.text, part: f.requests.part, time: at, reach: reach})
-	if errs, err = s.await(ctx, first); err != nil {
+	tick := time.Duration(windows[0].to-windows[0].from) * time.Millisecond
+	first := s.ask(key{text: f.errors.text, part: f.errors.part, time: at, reach: reach}, tick)
+	second := s.ask(key{text: f.requests.text, part: f.requests.part, time: at, reach: reach}, tick)
+	if errs, err = first(ctx); err != nil {
 		return nil, nil, naming("errors", err)
 	}
-	if requests, err = s.await(ctx, second); err != nil {
+	if requests, err = second(ctx); err != nil {
 		return nil, nil, naming("requests", err)
 	}
 	return requests, errs, nil
@@ -300,8 +302,28 @@ func naming(query string, err error) error {
 	return err
 }
 
-func (s *Source) ask(k key) <-chan singleflight.Result {
-	return s.memo.ask(k, func() result { return s.fetch(k) })
+// arriving waits for an answer.
+type arriving func(ctx context.Context) (*answer, error)
+
+// ask asks for a key, alone or together with others who ask the same of other workloads. tick is how often it is asked.
+func (s *Source) ask(k key, tick time.Duration) arriving {
+	text, own, bundled := s.bundles.text(k, tick, time.Now())
+	k.text = text
+	arrives := s.memo.ask(k, func() result { return s.fetch(k) })
+	return func(ctx context.Context) (*answer, error) {
+		a, err := s.await(ctx, arrives)
+		switch {
+		case !bundled:
+			return a, err
+		case err != nil:
+			var failure *queryError
+			if errors.As(err, &failure) && (failure.class == tooExpensive || errors.Is(failure.cause, context.DeadlineExceeded)) {
+				s.bundles.tooMuch(own)
+			}
+			return nil, err
+		}
+		return a.share(own), nil
+	}
 }
 
 func (s *Source) await(ctx context.Context, c <-chan singleflight.Result) (*answer, error) {

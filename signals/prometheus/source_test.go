@@ -3,6 +3,7 @@ package prometheus
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -218,9 +219,10 @@ func TestFaults(t *testing.T) {
 				}
 				sound(t, "reading", r)
 			}
-			answer := <-source.ask(key{text: `r{namespace="shop"}`, time: second(135).UnixMilli(), reach: 150_000})
-			if failure := answer.Val.(result).err; failure == nil || failure.class != c.class {
-				t.Errorf("failure %+v, want class %s", failure, c.class)
+			var failure *queryError
+			_, err = source.ask(key{text: `r{namespace="shop"}`, time: second(135).UnixMilli(), reach: 150_000}, 15*time.Second)(t.Context())
+			if !errors.As(err, &failure) || failure.class != c.class {
+				t.Errorf("failure %v, want class %s", err, c.class)
 			}
 			if source.Queries() != 2 {
 				t.Errorf("%d queries for two texts: a failure is not asked for twice in a tick", source.Queries())

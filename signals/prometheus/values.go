@@ -9,12 +9,10 @@ import (
 	"strings"
 	"time"
 
-	v1 "github.com/prometheus/client_golang/api/prometheus/v1"
-	"github.com/prometheus/common/model"
-	"golang.org/x/sync/singleflight"
-
 	"github.com/bakewatch/bakewatch/signals"
 	"github.com/bakewatch/bakewatch/signals/prometheus/promql"
+	v1 "github.com/prometheus/client_golang/api/prometheus/v1"
+	"github.com/prometheus/common/model"
 )
 
 // readValues answers a question for a value: what the expression comes to at each window's end. A value hides how old the
@@ -74,26 +72,27 @@ func (s *Source) expression(ctx context.Context, q signals.Question, text string
 		return nil, err
 	}
 	w := &worth{text: text}
-	var values, ages []<-chan singleflight.Result
+	var values, ages []arriving
+	tick := q.Bounds[1].Sub(q.Bounds[0])
 	for _, r := range ranges(q.Bounds[1:]) {
 		at := key{text: text, time: r.End.UnixMilli(), reach: r.End.Sub(r.Start).Milliseconds(), step: r.Step.Milliseconds()}
-		values = append(values, s.ask(at))
+		values = append(values, s.ask(at, tick))
 		if len(selectors) > 0 {
 			at.text = agesOf(selectors)
-			ages = append(ages, s.ask(at))
+			ages = append(ages, s.ask(at, tick))
 		}
 	}
-	w.values, w.failure = s.awaitAll(ctx, values)
+	w.values, w.failure = awaitAll(ctx, values)
 	if w.failure == nil {
-		w.ages, w.failure = s.awaitAll(ctx, ages)
+		w.ages, w.failure = awaitAll(ctx, ages)
 	}
 	return w, nil
 }
 
-func (s *Source) awaitAll(ctx context.Context, arriving []<-chan singleflight.Result) ([]*answer, error) {
+func awaitAll(ctx context.Context, all []arriving) ([]*answer, error) {
 	var out []*answer
-	for _, c := range arriving {
-		a, err := s.await(ctx, c)
+	for _, arrive := range all {
+		a, err := arrive(ctx)
 		if err != nil {
 			return nil, err
 		}

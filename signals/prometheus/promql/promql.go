@@ -88,6 +88,22 @@ func OneOf(label string, values ...string) *Matcher {
 	return labels.MustNewMatcher(labels.MatchRegexp, label, strings.Join(quoted, "|"))
 }
 
+// Literals are the values that a condition allows, where it names them one by one; else nil.
+func Literals(m *Matcher) []string {
+	switch m.Type {
+	case labels.MatchEqual:
+		if m.Value != "" { // a label that is not there is another matter
+			return []string{m.Value}
+		}
+	case labels.MatchRegexp:
+		if set := m.SetMatches(); !slices.Contains(set, "") && !strings.Contains(m.Value, "(?i)") {
+			return set
+		}
+	case labels.MatchNotEqual, labels.MatchNotRegexp:
+	}
+	return nil
+}
+
 // Alternation is a pattern that matches those values and no others, as it stands between double quotes in a query. Its
 // dollar signs begin no variables.
 func Alternation(values []string) string {
