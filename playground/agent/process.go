@@ -107,6 +107,9 @@ func (p *process) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_, _ = fmt.Fprintln(w, "ok")
 		return
 	}
+	if p.failsPath(w, r) {
+		return
+	}
 	began := time.Now()
 	chance, spread := p.dice()
 	latency := behavior.DefaultLatency

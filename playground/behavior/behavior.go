@@ -56,6 +56,7 @@ type Behavior struct {
 	After     time.Duration // behave well until this long after the container started
 	Startup   time.Duration // from the container's start until it is ready
 	RPS       float64       // what the whole workload receives, not this pod alone
+	FailPaths []string      // on which it always fails
 }
 
 // Parse reads the annotations of a pod. An unknown key under the prefix is an error: a typing mistake in a story
@@ -95,9 +96,11 @@ func (b *Behavior) set(name, value string) (err error) {
 		b.After, err = duration(value)
 	case Startup:
 		b.Startup, err = duration(value)
+	case FailPaths:
+		b.FailPaths, err = failPaths(value)
 	default:
-		return fmt.Errorf("not known; the playground reads %s, %s, %s, %s, %s, %s and %s",
-			ErrorRate, LatencyMs, RPS, ModeKey, Log, After, Startup)
+		return fmt.Errorf("not known; the playground reads %s, %s, %s, %s, %s, %s, %s and %s",
+			ErrorRate, LatencyMs, RPS, ModeKey, Log, After, Startup, FailPaths)
 	}
 	return err
 }
