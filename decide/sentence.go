@@ -58,6 +58,8 @@ func (e Evidence) words() Wording {
 		return Wording{Counted: "requests", Bad: "took over " + e.limit()}
 	case e.Query.Events != "":
 		return Wording{Counted: "looks at pods", Bad: "found such an event"}
+	case e.Query.Flow != "":
+		return Wording{Counted: "runs", Bad: "failed"}
 	}
 	return Wording{Counted: "requests", Bad: "failed"}
 }
@@ -70,10 +72,24 @@ func (e Evidence) limit() string {
 	return duration(e.Query.Over)
 }
 
-// rate is "http-errors: 8.1% of 1,240 requests failed".
+// rate is "http-errors: 8.1% of 1,240 requests failed", of the candidate's counts.
 func (e Evidence) rate(c signals.Counts) string {
 	w := e.words()
-	return e.title() + ": " + percent(c.Rate()) + " of " + number(c.Requests) + " " + w.Counted + " " + w.Bad
+	s := e.title() + ": " + percent(c.Rate()) + " of " + number(c.Requests) + " " + w.Counted + " " + w.Bad
+	if how := e.how(); c.Errors > 0 && how != "" {
+		s += " (" + how + ")"
+	}
+	return s
+}
+
+// how is what most of the candidate's newest errors were, where the source says.
+func (e Evidence) how() string {
+	for i := len(e.Ticks) - 1; i >= 0; i-- {
+		if c := e.Ticks[i].Candidate; c.Spoke() && c.Errors > 0 && c.Detail != "" {
+			return c.Detail
+		}
+	}
+	return ""
 }
 
 // none says that nothing was counted.

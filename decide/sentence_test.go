@@ -37,6 +37,8 @@ func TestGoldenSentences(t *testing.T) {
 		{"pods that served nothing are not counted", "http-errors: 50% of 1,000 requests failed on rev 7 (1 pod) against 0% of 1,000 on rev 6", "rev 6",
 			ofHTTP(usual, spoke(1000, 0), repeat(2, tick(signals.Side{Counts: signals.Counts{Requests: 1000, Errors: 500},
 				Pods: map[string]signals.Counts{"a": {Requests: 1000, Errors: 500}, "b": {}}}))...)},
+		{"a user flow says what failed", `flow-pay: 75% of 8 runs failed (step "pay": expected status 2xx, got status 500) on rev 7 against 0% of 100 on rev 6`, "rev 6",
+			flowEvidence()},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			v := Judge(Input{To: "rev 7", From: c.from, Signals: []Evidence{c.e}})
@@ -45,6 +47,14 @@ func TestGoldenSentences(t *testing.T) {
 			}
 		})
 	}
+}
+
+// flowEvidence is that of a user flow that fails, and passed before.
+func flowEvidence() Evidence {
+	e := ofHTTP(Threshold{Max: 0.2, Increase: 2, Floor: 0.1, MinRequests: 5, Ticks: 1}, spoke(100, 0), tick(spoke(8, 6)))
+	e.Signal, e.Query = "flow-pay", signals.Query{Source: signals.Probe, Flow: "{}"}
+	e.Ticks[0].Candidate.Detail = `step "pay": expected status 2xx, got status 500`
+	return e
 }
 
 func TestPercent(t *testing.T) {

@@ -151,6 +151,7 @@ func parseQuery(raw json.RawMessage, path string, into *signals.Query) error {
 		"over":   func(v json.RawMessage, at string) (err error) { into.Over, err = number(v, at); return err },
 		"milli":  func(v json.RawMessage, at string) error { into.Milli = string(v) == "true"; return nil },
 		"events": word(&into.Events), "value": word(&into.Value), "baselineValue": word(&into.BaselineValue),
+		"flow": word(&into.Flow),
 	})
 }
 

@@ -39,7 +39,9 @@ const (
 // Side is what one side of a comparison (candidate, baseline or history) said over a window.
 type Side struct {
 	Missing Missing `json:"missing,omitempty"`
-	Detail  string  `json:"detail,omitempty"` // one clause for people when Missing is set, e.g. "prometheus: connection refused"
+	// Detail is one clause for people: why the side is Missing, e.g. "prometheus: connection refused", or what most of its
+	// errors were, where the source knows.
+	Detail string `json:"detail,omitempty"`
 	Counts
 	Pods map[string]Counts `json:"pods,omitempty"` // by pod where the source can tell; the sum of it is Counts
 	// Value is what a question for a value found: the worst pod's, where pods are told apart. It has no counts then.
@@ -91,7 +93,7 @@ const (
 )
 
 // Query is how one source measures a signal, in that source's language, with variables that are not yet replaced. Exactly
-// one of Errors, Good, Histogram, Events and Value is set; a Query without any is not known yet.
+// one of Errors, Good, Histogram, Events, Value and Flow is set; a Query without any is not known yet.
 type Query struct {
 	Source string `json:"source,omitempty"` // one of the sources; empty means prometheus
 	Preset string `json:"preset,omitempty"` // the preset it was taken from; empty: people wrote it
@@ -113,11 +115,13 @@ type Query struct {
 	// apart by pod.
 	Value         string `json:"value,omitempty"`
 	BaselineValue string `json:"baselineValue,omitempty"`
+	// Flow is a user flow as JSON, see signals/probe/flow. Its runs are the requests.
+	Flow string `json:"flow,omitempty"`
 }
 
 // Known reports whether the query asks for anything.
 func (q Query) Known() bool {
-	return q.Errors != "" || q.Good != "" || q.Histogram != "" || q.Events != "" || q.Value != ""
+	return q.Errors != "" || q.Good != "" || q.Histogram != "" || q.Events != "" || q.Value != "" || q.Flow != ""
 }
 
 // From is the name of the source that answers it.
