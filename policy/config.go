@@ -26,6 +26,7 @@ type Config struct {
 	Signals    map[string]SignalRule `json:"signals"` // by signal name
 	Announce   Announce              `json:"announce"`
 	Workloads  []Override            `json:"workloads,omitempty"` // applied in order, later ones win
+	Flows      []UserFlow            `json:"flows,omitempty"`     // run against pods
 }
 
 // Watch says which workloads are looked at. Namespaces are patterns with * and ?.

@@ -61,6 +61,9 @@ func (c *Config) fill() {
 			c.Signals[name] = defaultRule(name)
 		}
 	}
+	for i := range c.Flows {
+		c.Flows[i].fill()
+	}
 	a := &c.Announce
 	if a.Grafana != nil {
 		a.Grafana.fill()

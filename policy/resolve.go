@@ -45,6 +45,7 @@ func (c *Config) For(t Target) (Resolved, []Problem) {
 			r.override(fmt.Sprintf("workloads[%d]", i), o)
 		}
 	}
+	r.userFlows(c.Flows)
 	r.annotations()
 
 	out := Resolved{
@@ -61,7 +62,11 @@ func (c *Config) For(t Target) (Resolved, []Problem) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(r.signals)) {
 		if s := r.signals[name]; s.on() {
-			out.Signals = append(out.Signals, s.resolved(name))
+			signal, ok := r.flow(name, s)
+			if !ok {
+				signal = s.resolved(name)
+			}
+			out.Signals = append(out.Signals, signal)
 		}
 	}
 	out.NotWatched = c.notWatched(t, r)
@@ -119,6 +124,7 @@ type resolver struct {
 	optedIn    bool
 	bake       Bake
 	signals    map[string]SignalRule
+	flows      []UserFlow // that match
 	problems   []Problem
 }
 

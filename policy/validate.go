@@ -51,7 +51,9 @@ func (c *Config) validate() Errors {
 	}
 	k.selector("watch.selector", c.Watch.Selector)
 
-	k.sources(c.Sources)
+	if len(c.Flows) == 0 || c.Sources.any() { // flows measure without a source
+		k.sources(c.Sources)
+	}
 	k.bake("bake", c.Bake, Bake{})
 	if c.FalseAlarm <= 0 || c.FalseAlarm > 0.5 {
 		k.errorf("falseAlarm", "must be above 0 and at most 0.5, not %g", float64(c.FalseAlarm))
@@ -81,8 +83,12 @@ func (c *Config) validate() Errors {
 	for i, o := range c.Workloads {
 		k.override(fmt.Sprintf("workloads[%d]", i), o, c.Bake, known)
 	}
+	k.flows(c)
 	names := map[string]SignalRule{}
 	maps.Copy(names, c.Signals)
+	for _, f := range c.Flows {
+		names[f.Signal()] = SignalRule{}
+	}
 	for _, o := range c.Workloads {
 		maps.Copy(names, o.Signals)
 	}
@@ -253,21 +259,24 @@ func (k *checker) threshold(path string, t Threshold) {
 	}
 }
 
-func (k *checker) override(path string, o Override, base Bake, known map[string]bool) {
-	at := join(path, "match")
-	if o.Match == (Match{}) {
+func (k *checker) match(at string, m Match) {
+	if m == (Match{}) {
 		k.errorf(at, "selects nothing; name at least one of namespace, kind, name, selector")
 	}
-	if o.Match.Namespace != "" {
-		k.pattern(join(at, "namespace"), o.Match.Namespace)
+	if m.Namespace != "" {
+		k.pattern(join(at, "namespace"), m.Namespace)
 	}
-	if o.Match.Name != "" {
-		k.pattern(join(at, "name"), o.Match.Name)
+	if m.Name != "" {
+		k.pattern(join(at, "name"), m.Name)
 	}
-	if o.Match.Kind != "" && !slices.Contains(kinds, o.Match.Kind) {
-		k.errorf(join(at, "kind"), "must be one of %s, not %s", strings.Join(kinds, ", "), quote(o.Match.Kind))
+	if m.Kind != "" && !slices.Contains(kinds, m.Kind) {
+		k.errorf(join(at, "kind"), "must be one of %s, not %s", strings.Join(kinds, ", "), quote(m.Kind))
 	}
-	k.selector(join(at, "selector"), o.Match.Selector)
+	k.selector(join(at, "selector"), m.Selector)
+}
+
+func (k *checker) override(path string, o Override, base Bake, known map[string]bool) {
+	k.match(join(path, "match"), o.Match)
 	if o.Mode != "" {
 		k.mode(join(path, "mode"), o.Mode)
 	}

@@ -16,13 +16,15 @@ const (
 
 // The bounds of a flow.
 const (
-	MinEvery, MaxEvery     = time.Second, 5 * time.Minute
-	MinTimeout, MaxTimeout = 100 * time.Millisecond, 30 * time.Second
-	MaxRun                 = 2 * time.Minute // all steps together, each taking as long as it may
-	MaxSteps               = 20
-	MaxText                = 16 << 10 // bytes of a flow as JSON: it is kept with each Bake
-	maxNamed               = 30       // headers, captures, hosts and secret files, each
-	maxName                = 60       // runes of a step's name
+	MinEvery   = time.Second
+	MaxEvery   = 5 * time.Minute
+	MinTimeout = 100 * time.Millisecond
+	MaxTimeout = 30 * time.Second
+	MaxRun     = 2 * time.Minute // all steps together, each taking as long as it may
+	MaxSteps   = 20
+	MaxText    = 16 << 10 // bytes of a flow as JSON: it is kept with each Bake
+	maxNamed   = 30       // headers, captures, hosts and secret files, each
+	maxName    = 60       // runes of a step's name
 )
 
 // MaxBody is how much of an answer's body is read, in bytes. What comes after it is not looked at.

@@ -215,3 +215,6 @@ func (c capture) find(ctx context.Context, a *answer) (string, error) {
 	}
 	return string(m[1]), nil
 }
+
+// Base is the scheme and host of the step's URL; empty where it goes to the pod or a Service.
+func (s *Stage) Base() string { return s.base }
