@@ -64,6 +64,9 @@ type Row struct {
 
 // Run bakes all rollouts again.
 func Run(ctx context.Context, o Options, rollouts []Rollout) ([]Row, error) {
+	config := *o.Config
+	config.Flows = nil // nobody ran them then
+	o.Config = &config
 	rollouts = slices.Clone(rollouts)
 	order(rollouts)
 	archive := prometheus.NewArchive(o.Source)

@@ -27,6 +27,7 @@ import (
 	"github.com/bakewatch/bakewatch/policy"
 	"github.com/bakewatch/bakewatch/records"
 	"github.com/bakewatch/bakewatch/signals/discover"
+	"github.com/bakewatch/bakewatch/signals/probe"
 	"github.com/bakewatch/bakewatch/watcher"
 	"github.com/bakewatch/bakewatch/web"
 )
@@ -154,7 +155,8 @@ func (g *guard) lead(ctx context.Context) error {
 		return err
 	}
 	var loop *bake.Loop
-	watch, err := watcher.New(g.client, g.namespaces, func(k bake.Key) { loop.Notice(k) }, g.log)
+	var watch *watcher.Watcher
+	watch, err = watcher.New(g.client, g.namespaces, func(k bake.Key) { g.changed(k, loop, watch) }, g.log)
 	if err != nil {
 		return err
 	}
@@ -180,6 +182,11 @@ func (g *guard) lead(ctx context.Context) error {
 	g.set(loop, watch)
 	defer g.set(nil, nil)
 	g.troubles.Set("guard", nil, true)
+	var flows sync.WaitGroup
+	defer flows.Wait()
+	flows.Go(func() {
+		g.source.flows.Run(ctx, func() []probe.Standing { return standing(g.live.Current(), watch) })
+	})
 	g.log.Info("guarding", zap.Time("since", since), zap.Int("workloads", len(watch.Keys())))
 	return loop.Run(ctx)
 }
@@ -290,7 +297,7 @@ var rights = []right{
 	{"patch", "apps", "daemonsets", "", "roll DaemonSets back"},
 	{"list", "apps", "controllerrevisions", "", "know revisions of StatefulSets and DaemonSets"},
 	{"list", "", "pods", "", "tell new pods of StatefulSets and DaemonSets from old ones"},
-	{"get", "", "pods", "", "free a rollback from a pod that is stuck"},
+	{"get", "", "pods", "", "free a rollback from a pod that is stuck, and see whether one that failed a user flow was ending"},
 	{"delete", "", "pods", "", "free a rollback from a pod that is stuck"},
 	{"list", v1alpha1.GroupVersion.Group, "bakes", "", "keep records"},
 	{"create", v1alpha1.GroupVersion.Group, "bakes", "", "keep records"},

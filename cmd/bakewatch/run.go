@@ -25,6 +25,7 @@ import (
 	"github.com/bakewatch/bakewatch/act/announce"
 	"github.com/bakewatch/bakewatch/policy"
 	"github.com/bakewatch/bakewatch/policy/configmap"
+	"github.com/bakewatch/bakewatch/signals/probe"
 	"github.com/bakewatch/bakewatch/signals/prometheus"
 	"github.com/bakewatch/bakewatch/web"
 )
@@ -132,7 +133,12 @@ func daemon(ctx context.Context, f runFlags, log *zap.Logger) error {
 
 	live := &policy.Live{}
 	registerPolicyMetrics(reg, live)
-	source := &sources{metrics: sourceMetrics, troubles: troubles, log: log}
+	flowMetrics, err := probe.NewMetrics(reg)
+	if err != nil {
+		return err
+	}
+	flows := probe.New(probe.Options{Cluster: &probe.API{Client: client}, Metrics: flowMetrics, Log: log})
+	source := &sources{metrics: sourceMetrics, flows: flows, troubles: troubles, log: log}
 	guard := newGuard(f, kube, client, namespace, identity, live, source, troubles, reg, log)
 	desk := announce.New(log, reg, guard.delivered)
 	tell := &receivers{desk: desk, client: client, identity: identity, troubles: troubles, log: log}

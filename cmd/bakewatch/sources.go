@@ -14,6 +14,7 @@ import (
 	"github.com/bakewatch/bakewatch/policy"
 	"github.com/bakewatch/bakewatch/signals"
 	"github.com/bakewatch/bakewatch/signals/discover"
+	"github.com/bakewatch/bakewatch/signals/probe"
 	"github.com/bakewatch/bakewatch/signals/prometheus"
 	"github.com/bakewatch/bakewatch/web"
 )
@@ -30,6 +31,7 @@ type metricsSource interface {
 // sources are the metrics sources the policy names now. A change of the policy swaps those it concerns.
 type sources struct {
 	metrics  *prometheus.Metrics
+	flows    *probe.Source // always there: a bake that goes on may have flows that the policy of now has not
 	troubles *web.Troubles
 	log      *zap.Logger
 
@@ -84,7 +86,7 @@ type recipe struct {
 
 // wanted are the sources that a policy names.
 func (s *sources) wanted(c *policy.Config) map[string]recipe {
-	out := map[string]recipe{}
+	out := map[string]recipe{signals.Probe: {nil, func() (metricsSource, error) { return s.flows, nil }}}
 	if p := c.Sources.Prometheus; p.URL != "" {
 		out[signals.Prometheus] = recipe{p, func() (metricsSource, error) {
 			return prometheus.New(prometheus.Options{URL: p.URL, HTTPClient: httpConfig(p.HTTP, p.BearerTokenFile), Timeout: p.Timeout, Metrics: s.metrics, Log: s.log})
