@@ -19,6 +19,7 @@ type app struct {
 	errorRate float64
 	after     string            // behaves well for so long
 	mode      string            // of the playground's pods: crash, unready …
+	failPaths string            // on which they fail, in no metric
 	env       map[string]string // of the container
 	spec      map[string]any    // more of the workload's spec
 	meta      map[string]string // annotations of the workload
@@ -44,6 +45,7 @@ func (a app) yaml(t *testing.T) string {
 	}
 	note("after", a.after)
 	note("mode", a.mode)
+	note("fail-paths", a.failPaths)
 	container := map[string]any{"name": "app", "image": "app:" + a.version}
 	var env []map[string]string
 	for k, v := range a.env {
