@@ -16,7 +16,7 @@ import (
 
 var update = flag.Bool("update", false, "write the tables that are generated from code")
 
-// The tables that the code can write are those it writes: go test ./docs -update
+// The tables that the code can write are those it writes: go test ./docs -update.
 func TestGeneratedTables(t *testing.T) {
 	for _, c := range []struct{ file, mark, want string }{
 		{"configuration.md", "signals", signalsTable()},

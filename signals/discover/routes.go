@@ -162,7 +162,7 @@ func into(r *signals.Route, i signals.Ingress, host string) {
 }
 
 // hostRule finds the hosts in a Traefik rule: Host(`a.example.org`, `b.example.org`) && PathPrefix(`/x`).
-var hostRule = regexp.MustCompile("Host\\(([^)]*)\\)")
+var hostRule = regexp.MustCompile(`Host\(([^)]*)\)`)
 
 var quotedHost = regexp.MustCompile("[`\"]([A-Za-z0-9.*-]+)[`\"]")
 

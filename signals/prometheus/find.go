@@ -22,6 +22,9 @@ import (
 const (
 	// searchBack is how far back a subject's series are looked for.
 	searchBack = 15 * time.Minute
+	// searchGrain is to what time a search is cut off, so that those of bakes that begin together share their requests. What
+	// was first scraped after that is found by the next search.
+	searchGrain = 5 * time.Second
 	// fast is the share of the baseline's requests that is to be well below the limit of what is slow.
 	fast = 0.95
 	// slower is how many times as long as those a request takes that is slow.
@@ -148,10 +151,9 @@ func (s *Source) metricsOf(ctx context.Context, subject signals.Subject) (map[st
 	return there, nil
 }
 
-// names are the metrics that have series which match, around a time. All who ask for the same within a minute share one
-// request.
+// names are the metrics that have series which match, around a time. All who ask for the same at a time share one request.
 func (s *Source) names(ctx context.Context, matches []string, at time.Time) (model.LabelValues, *queryError) {
-	at = at.Truncate(time.Minute)
+	at = at.Truncate(searchGrain)
 	v, err, _ := s.searches.Do(at.String()+strings.Join(matches, "\n"), func() (any, error) {
 		var names model.LabelValues
 		_, failure := s.send(ctx, at, func(ctx context.Context) (model.Value, v1.Warnings, error) {
@@ -172,7 +174,7 @@ func (s *Source) names(ctx context.Context, matches []string, at time.Time) (mod
 
 // lately is what a query says of the whole subject, over the time before it is looked for.
 func (s *Source) lately(ctx context.Context, subject signals.Subject, signal string, q signals.Query) (signals.Side, error) {
-	at := subject.At.Truncate(time.Minute)
+	at := subject.At.Truncate(searchGrain)
 	ask := signals.Question{Signal: signal, Query: q, Kind: subject.Kind, Workload: subject.Name, Whole: true,
 		Vars: varsOf(subject)}
 	for t := at.Add(-searchBack); !t.After(at); t = t.Add(time.Minute) {

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql/parser"
 )
@@ -45,7 +46,7 @@ func ParseSelector(query string) (Selector, error) {
 	}
 	s := Selector{Name: vs.Name}
 	for _, m := range vs.LabelMatchers {
-		if m.Name == labels.MetricName && m.Type == labels.MatchEqual && vs.Name != "" {
+		if m.Name == model.MetricNameLabel && m.Type == labels.MatchEqual && vs.Name != "" {
 			continue
 		}
 		s.Matchers = append(s.Matchers, m)
@@ -169,7 +170,7 @@ func Selectors(query string) ([]Selector, error) {
 		if vs, ok := node.(*parser.VectorSelector); ok {
 			s := Selector{Name: vs.Name}
 			for _, m := range vs.LabelMatchers {
-				if m.Name != labels.MetricName || vs.Name == "" {
+				if m.Name != model.MetricNameLabel || vs.Name == "" {
 					s.Matchers = append(s.Matchers, m)
 				}
 			}
