@@ -91,7 +91,7 @@ func (s *stage) told(b v1alpha1.Bake) {
 			return false, fmt.Sprintf("webhook: %+v", stories)
 		}
 		for _, e := range s.events(b.Namespace, b.Spec.Workload.Kind, b.Spec.Workload.Name) {
-			if e.Reason == outcome && e.Name == b.Name+".ended" && strings.Contains(e.Message, announce.Clip(announce.OneLine(why), 200)) {
+			if e.Reason == outcome && e.Name == b.Name+".ended" && strings.Contains(e.Message, strings.TrimSuffix(announce.Clip(announce.OneLine(why), 200), "…")) {
 				return true, ""
 			}
 		}
