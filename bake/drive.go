@@ -1,6 +1,7 @@
 package bake
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -140,7 +141,7 @@ func (l *Loop) judge(ctx context.Context, k Key, w *work, now, start time.Time) 
 	spec := w.bake.Spec
 	measured := w.measured()
 	q := questionOf(k, spec, measured)
-	q.unknown, q.service = w.blind, w.bake.Status.Service
+	q.unknown, q.service = w.unknown(), cmp.Or(w.bake.Status.Service, w.found.Service)
 	candidate, to, from := spec.To, rev(spec.To), ""
 	if spec.From != nil {
 		from = rev(*spec.From)
@@ -198,6 +199,9 @@ func (l *Loop) carry(ctx context.Context, k Key, e *entry, s State, step Step) e
 		return l.free(ctx, k, e)
 	case Intend:
 		st.Phase = v1alpha1.PhaseRollingBack
+		if st.FoundAt == nil && len(w.found.Measured) > 0 {
+			w.recordFound(st, s.Now) // it is what speaks against the new version
+		}
 		st.Pods = w.pods(st.Pods)
 		st.Reasons, st.Why = step.Reasons, step.Reasons[0].Sentence
 		st.Signals = w.summaries()
@@ -288,6 +292,9 @@ func (l *Loop) end(ctx context.Context, k Key, e *entry, step Step) error {
 	st.Reasons, st.Observed, st.KnownGood = step.Reasons, step.Observed, step.Good
 	if len(step.Reasons) > 0 {
 		st.Why = step.Reasons[0].Sentence
+	}
+	if st.FoundAt == nil && len(w.found.Measured) > 0 {
+		w.recordFound(st, at)
 	}
 	if st.Rollback == nil && w.evidence != nil {
 		st.Signals, st.Pods = w.summaries(), w.pods(st.Pods)

@@ -117,3 +117,45 @@ func TestFoundNever(t *testing.T) {
 		}
 	})
 }
+
+var restarts = signals.Found{Signal: "restarts", Query: signals.Query{Preset: "kube_pod_container_status_restarts_total", By: signals.ByPod,
+	Events: `kube_pod_container_status_restarts_total{namespace="$namespace"}`}}
+
+// A workload whose traffic is not scraped yet is looked at again until it is.
+func TestFoundInPart(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.leftToPresets()
+		w.config.Signals["restarts"] = w.config.Signals["http-errors"]
+		f := &finder{measured: []signals.Found{restarts}}
+		w.start(func(p *process) { p.finder = f })
+		w.deploy(web, "B")
+		w.until(2, v1alpha1.PhaseBaking)
+		w.pass(40 * time.Second)
+		if b := w.bakes(web)[2]; b.Status.FoundAt != nil || b.Status.Phase != v1alpha1.PhaseBaking || len(f.asked) < 1 {
+			t.Fatalf("recorded before traffic was found: %+v", b.Status)
+		}
+		f.measured = []signals.Found{plain, restarts}
+		w.pass(70 * time.Second)
+		b := w.bakes(web)[2]
+		if b.Status.FoundAt == nil || len(b.Status.Measured) != len(f.measured) || len(f.asked) < 2 || !b.Status.EndedAt.IsZero() {
+			t.Errorf("asked %d times: %+v", len(f.asked), b.Status)
+		}
+	})
+}
+
+// What is found of a workload whose traffic is not scraped yet is judged meanwhile, and what speaks against the new version
+// is on record.
+func TestJudgedByWhatIsFound(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.leftToPresets()
+		w.config.Signals["restarts"] = w.config.Signals["http-errors"]
+		w.start(func(p *process) { p.finder = &finder{measured: []signals.Found{restarts}} })
+		w.rates["B"] = 0.3
+		w.deploy(web, "B")
+		w.until(2, v1alpha1.PhaseRollingBack)
+		b := w.bakes(web)[2]
+		if b.Status.FoundAt == nil || len(b.Status.Measured) != 1 || b.Status.Reasons[0].Signal != "restarts" || !has(b.Status.Reasons, "blind") {
+			t.Errorf("%+v", b.Status)
+		}
+	})
+}

@@ -151,6 +151,7 @@ type work struct {
 	frozen   policy.Resolved
 	searched time.Time // when what measures the workload was last looked for in vain
 	blind    string    // why it was in vain
+	found    Findings  // of the last search, which are not on record until traffic is among them
 	evidence *evidence
 	verdict  *decide.Verdict
 	told     map[announce.Stage]bool
