@@ -44,7 +44,7 @@ func TestReadFileRefuses(t *testing.T) {
 		"rollouts:\n- {namespace: a, name: b, started: 5,\n   candidate: {pods: '('}}":                          "f:3: rollouts[0].candidate.pods: must be a regular expression: error parsing regexp: missing closing ): `^(?:()$`",
 		"rollouts:\n- {namespace: a, name: b, started: 5, candidate: {pods: x}, baseline: {pods: x}}":           "f:2: rollouts[0].baseline.pods: must not be the same as candidate.pods",
 		"rollouts:\n- {namespace: a, name: b, started: 5, candidate: {pod: x}}":                                 "f:2: rollouts[0].candidate.pod: unknown key; did you mean \"pods\"? (known: pods)",
-		"rollouts:\n- {namespace: a, name: b, started: {at: 5}}":                                                "f:2: rollouts[0].started: must be text, not a map",
+		"rollouts:\n- {namespace: a, name: b, started: {at: 5}}":                                                "f:2: rollouts[0].started: must be a single value, not a map",
 		"rollouts: [{namespace: a, name: b, started: 5, ended: -1}]":                                            `f:1: rollouts[0].ended: must be a time such as 2026-05-01T12:00:00Z, or seconds since the epoch, not "-1"`,
 		"rollouts: [{namespace: a, name: b, started: 99999999999999}]":                                          `f:1: rollouts[0].started: must be a time such as 2026-05-01T12:00:00Z, or seconds since the epoch, not "99999999999999"`,
 		"rollouts: [{namespace: a, name: b, started: 5}]\n---\nrollouts: [{namespace: a, name: b, started: 5}]": "f:2: only one YAML document is read; remove what follows the ---",

@@ -3,6 +3,8 @@ package bake
 import (
 	"context"
 	"errors"
+	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -12,17 +14,34 @@ import (
 
 // finder finds what it is told to.
 type finder struct {
+	mu       sync.Mutex
 	err      error
 	measured []signals.Found
 	asked    []Search
 }
 
 func (f *finder) Find(_ context.Context, s Search) (Findings, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	f.asked = append(f.asked, s)
 	if f.err != nil {
 		return Findings{}, f.err
 	}
 	return Findings{Measured: f.measured, NotMeasured: []v1alpha1.NotMeasured{{Signal: "http-errors", Source: "prometheus", Preset: "istio", Why: "no series"}}}, nil
+}
+
+// searches are those so far.
+func (f *finder) searches() []Search {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.asked)
+}
+
+// finds has it find something from now on.
+func (f *finder) finds(measured ...signals.Found) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.err, f.measured = nil, measured
 }
 
 var plain = signals.Found{Signal: "http-errors", Query: signals.Query{Preset: "http_requests_total", By: signals.ByPod,
@@ -44,8 +63,8 @@ func TestFound(t *testing.T) {
 		w.deploy(web, "B")
 		w.until(2, v1alpha1.PhaseRollingBack)
 		b := w.bakes(web)[2]
-		if len(f.asked) != 1 || f.asked[0].Key != web || f.asked[0].From.Hash != "A" || f.asked[0].To.Hash != "B" {
-			t.Errorf("asked %+v", f.asked)
+		if len(f.searches()) != 1 || f.searches()[0].Key != web || f.searches()[0].From.Hash != "A" || f.searches()[0].To.Hash != "B" {
+			t.Errorf("asked %+v", f.searches())
 		}
 		if b.Status.FoundAt == nil || len(b.Status.Measured) != 1 || b.Status.Measured[0].Preset != plain.Preset || len(b.Status.NotMeasured) != 1 {
 			t.Errorf("the record: %+v", b.Status)
@@ -67,19 +86,19 @@ func TestFoundLater(t *testing.T) {
 		w.deploy(web, "B")
 		w.until(2, v1alpha1.PhaseBaking)
 		w.pass(70 * time.Second)
-		if n := len(f.asked); n < 4 || n > 6 {
+		if n := len(f.searches()); n < 4 || n > 6 {
 			t.Errorf("asked %d times in 70 seconds", n)
 		}
-		f.err, f.measured = nil, []signals.Found{plain}
+		f.finds(plain)
 		w.pass(20 * time.Second)
 		if b := w.bakes(web)[2]; b.Status.Phase != v1alpha1.PhaseRollingBack && b.Status.Rollback == nil {
 			t.Errorf("all ticks since the beginning speak against it: %+v", b.Status)
 		}
-		asked := len(f.asked)
+		asked := len(f.searches())
 		p.stop()
 		w.start(func(p *process) { p.finder = f })
 		w.pass(2 * time.Minute)
-		if len(f.asked) != asked {
+		if len(f.searches()) != asked {
 			t.Error("looked for again after a restart")
 		}
 	})
@@ -97,7 +116,7 @@ func TestFoundNothing(t *testing.T) {
 		if b.Status.Outcome != v1alpha1.OutcomeInconclusive || b.Status.FoundAt == nil {
 			t.Errorf("%+v", b.Status)
 		}
-		if n := len(f.asked); n < 2 || n > 5 {
+		if n := len(f.searches()); n < 2 || n > 5 {
 			t.Errorf("asked %d times", n)
 		}
 	})
@@ -131,14 +150,14 @@ func TestFoundInPart(t *testing.T) {
 		w.deploy(web, "B")
 		w.until(2, v1alpha1.PhaseBaking)
 		w.pass(40 * time.Second)
-		if b := w.bakes(web)[2]; b.Status.FoundAt != nil || b.Status.Phase != v1alpha1.PhaseBaking || len(f.asked) < 1 {
+		if b := w.bakes(web)[2]; b.Status.FoundAt != nil || b.Status.Phase != v1alpha1.PhaseBaking || len(f.searches()) < 1 {
 			t.Fatalf("recorded before traffic was found: %+v", b.Status)
 		}
-		f.measured = []signals.Found{plain, restarts}
+		f.finds(plain, restarts)
 		w.pass(70 * time.Second)
 		b := w.bakes(web)[2]
-		if b.Status.FoundAt == nil || len(b.Status.Measured) != len(f.measured) || len(f.asked) < 2 || !b.Status.EndedAt.IsZero() {
-			t.Errorf("asked %d times: %+v", len(f.asked), b.Status)
+		if b.Status.FoundAt == nil || len(b.Status.Measured) != 2 || len(f.searches()) < 2 || !b.Status.EndedAt.IsZero() {
+			t.Errorf("asked %d times: %+v", len(f.searches()), b.Status)
 		}
 	})
 }

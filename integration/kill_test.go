@@ -15,7 +15,7 @@ import (
 // writesOfAStory are all the writes from a bad rollout to the next good one, as the proxy names them.
 var writesOfAStory = []string{
 	"record: created", "record: Rolling", "event: started", "annotation: created", "webhook: started",
-	"record: Baking", complete,
+	"record: Baking", "record: Baking, found", complete,
 	"record: RollingBack", "event: deciding", "annotation: updated", "webhook: deciding", "alert: rolling back",
 	"workload: template", "workload: ownership", "record: RollingBack, patched", "record: Verifying",
 	"record: RolledBack", "event: ended", "annotation: closed", "webhook: ended", "alert: at the end",

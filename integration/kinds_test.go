@@ -50,7 +50,7 @@ func TestRecreateWithOneReplica(t *testing.T) {
 	b.replicas, b.spec = 1, recreate
 	s.deploy(b)
 	got := s.rolledBack("web", 1, 2, "a", 1, "threshold")
-	if n := len(got.Status.Signals); n != 1 || got.Status.Signals[0].History == "" {
+	if counts := got.Status.Signals; len(counts) == 0 || counts[0].Name != "http-errors" || counts[0].History == "" {
 		t.Errorf("the record does not say what the past was: %+v", got.Status.Signals)
 	}
 }

@@ -325,6 +325,8 @@ func (p *proxy) nameRecord(body []byte) string {
 		state += ", alert resolved"
 	case st.Phase == v1alpha1.PhaseRollingBack && st.Rollback != nil && st.Rollback.PatchedAt != nil:
 		state += ", patched"
+	case st.Phase == v1alpha1.PhaseBaking && st.FoundAt != nil && len(p.find("record: Baking, found"+which(body))) == 0:
+		state += ", found"
 	case st.Phase == v1alpha1.PhaseBaking && st.CompletedAt != nil:
 		state += ", complete"
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -30,6 +31,7 @@ type backtestFlags struct {
 	since      string
 	rollouts   string
 	kubeconfig string
+	namespace  string
 	output     string
 	sweep      string
 	timeout    time.Duration
@@ -52,6 +54,7 @@ of kube-state-metrics.`,
 	fl.StringVar(&f.since, "since", "14d", "how far back to look for rollouts")
 	fl.StringVar(&f.rollouts, "rollouts", "", "file that names the rollouts")
 	fl.StringVar(&f.kubeconfig, "kubeconfig", "", "take rollouts from the ReplicaSets and Bakes of this cluster")
+	fl.StringVarP(&f.namespace, "namespace", "n", "", "bake only the rollouts in this namespace again")
 	fl.StringVarP(&f.output, "output", "o", "table", "table, json (one object a rollout) or html")
 	fl.StringVar(&f.sweep, "sweep", "", "threshold to try with several values: http-errors.threshold.increase=1.5,2,3")
 	fl.DurationVar(&f.timeout, "timeout", 30*time.Second, "time one query may take")
@@ -103,6 +106,9 @@ func runBacktest(cmd *cobra.Command, f backtestFlags) error {
 	if err != nil {
 		return err
 	}
+	if f.namespace != "" { // rollouts elsewhere tell nothing about these
+		rollouts = slices.DeleteFunc(rollouts, func(r backtest.Rollout) bool { return r.Namespace != f.namespace })
+	}
 	o.Progress = progress(cmd.ErrOrStderr())
 	if report.Rows, err = backtest.Run(ctx, o, rollouts); err != nil {
 		return err
@@ -131,7 +137,7 @@ func findRollouts(ctx context.Context, f backtestFlags, source *prometheus.Sourc
 		}
 		return rollouts, err
 	case f.kubeconfig != "":
-		return clusterRollouts(ctx, f.kubeconfig, since)
+		return clusterRollouts(ctx, f.kubeconfig, f.namespace, since)
 	}
 	sets, known, err := source.ReplicaSets(ctx, since, now)
 	switch {
@@ -143,8 +149,8 @@ func findRollouts(ctx context.Context, f backtestFlags, source *prometheus.Sourc
 	return backtest.FromMetrics(sets), nil
 }
 
-// clusterRollouts takes rollouts from a cluster's ReplicaSets, and from its Bakes where there are any.
-func clusterRollouts(ctx context.Context, kubeconfig string, since time.Time) ([]backtest.Rollout, error) {
+// clusterRollouts takes rollouts of a namespace, or of all of them, from a cluster's ReplicaSets, and from its Bakes where there are any.
+func clusterRollouts(ctx context.Context, kubeconfig, namespace string, since time.Time) ([]backtest.Rollout, error) {
 	kube, err := kubeConfig(kubeconfig)
 	if err != nil {
 		return nil, err
@@ -155,7 +161,7 @@ func clusterRollouts(ctx context.Context, kubeconfig string, since time.Time) ([
 	}
 	var sets []appsv1.ReplicaSet
 	for next := ""; ; {
-		list, err := client.AppsV1().ReplicaSets(metav1.NamespaceAll).List(ctx, metav1.ListOptions{Limit: 500, Continue: next})
+		list, err := client.AppsV1().ReplicaSets(namespace).List(ctx, metav1.ListOptions{Limit: 500, Continue: next})
 		if err != nil {
 			return nil, fmt.Errorf("list the replicasets: %w", err)
 		}
@@ -170,7 +176,11 @@ func clusterRollouts(ctx context.Context, kubeconfig string, since time.Time) ([
 		return nil, err
 	}
 	var recorded []*v1alpha1.Bake
-	if err := bakes.List(ctx, func(b *v1alpha1.Bake) { recorded = append(recorded, b) }); err != nil && !errors.Is(err, records.ErrNotInstalled) {
+	if err := bakes.List(ctx, func(b *v1alpha1.Bake) {
+		if namespace == "" || b.Namespace == namespace {
+			recorded = append(recorded, b)
+		}
+	}); err != nil && !errors.Is(err, records.ErrNotInstalled) {
 		return nil, err
 	}
 	rollouts = backtest.WithBakes(rollouts, recorded, since)
