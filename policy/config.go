@@ -65,10 +65,35 @@ type TLS struct {
 	InsecureSkipVerify bool   `json:"insecureSkipVerify"` // accept any certificate
 }
 
-// Prometheus is the Prometheus, Thanos or Mimir that answers queries.
+// Prometheus is the Prometheus, Thanos or Mimir that answers queries, and how it knows us: at most one of a token, basicAuth,
+// oauth2, sigv4 and google.
 type Prometheus struct {
 	HTTP
-	BearerTokenFile string `json:"bearerTokenFile"`
+	BearerTokenFile string            `json:"bearerTokenFile"`
+	Headers         map[string]string `json:"headers,omitempty"` // sent with each query, such as the tenant in X-Scope-OrgID
+	OAuth2          *OAuth2           `json:"oauth2,omitempty"`
+	SigV4           *SigV4            `json:"sigv4,omitempty"`
+	Google          *Google           `json:"google,omitempty"`
+}
+
+// OAuth2 gets tokens as a client, RFC 6749, section 4.4.
+type OAuth2 struct {
+	ClientID         string            `json:"clientId"`
+	ClientSecretFile string            `json:"clientSecretFile"`
+	TokenURL         string            `json:"tokenUrl"`
+	Scopes           []string          `json:"scopes,omitempty"`
+	Params           map[string]string `json:"params,omitempty"` // sent with the request for a token, such as audience
+}
+
+// SigV4 signs queries for Amazon Managed Service for Prometheus, with the credentials that the pod has.
+type SigV4 struct {
+	Region  string `json:"region"`
+	RoleARN string `json:"roleArn"` // to assume; empty: as the pod's own
+}
+
+// Google gets tokens for Google Cloud Managed Service for Prometheus.
+type Google struct {
+	CredentialsFile string `json:"credentialsFile"` // empty: the credentials that the pod has
 }
 
 // Bake is how long things take, and whether that may be less. A nil field is not set: in Config.Bake the defaults fill all of them, in an Override

@@ -299,15 +299,6 @@ func (s Sources) any() bool { return s.Prometheus.configured() }
 // configured reports whether anything was written of it.
 func (p Prometheus) configured() bool { return !reflect.DeepEqual(p, Default().Sources.Prometheus) }
 
-func (k *checker) prometheus(p Prometheus) {
-	const path = "sources.prometheus"
-	if p.URL == "" {
-		k.errorf(path+".url", "is missing; write the address of Prometheus, such as http://prometheus-server.monitoring")
-	}
-	k.http(path, p.HTTP, p.BearerTokenFile != "")
-	k.file(path+".bearerTokenFile", p.BearerTokenFile)
-}
-
 func (k *checker) announce(a Announce) {
 	if g := a.Grafana; g != nil {
 		const path = "announce.grafana"

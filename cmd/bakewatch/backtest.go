@@ -92,8 +92,9 @@ func runBacktest(cmd *cobra.Command, f backtestFlags) error {
 			return err
 		}
 	}
-	p := config.Sources.Prometheus
-	o.Source, err = prometheus.New(prometheus.Options{URL: cmp.Or(f.prometheus, p.URL), HTTPClient: httpConfig(p.HTTP, p.BearerTokenFile), Timeout: f.timeout})
+	source := prometheusOptions(config.Sources.Prometheus)
+	source.URL, source.Timeout = cmp.Or(f.prometheus, source.URL), f.timeout
+	o.Source, err = prometheus.New(source)
 	if err != nil {
 		return err
 	}

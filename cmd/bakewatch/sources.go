@@ -89,7 +89,9 @@ func (s *sources) wanted(c *policy.Config) map[string]recipe {
 	out := map[string]recipe{signals.Probe: {nil, func() (metricsSource, error) { return s.flows, nil }}}
 	if p := c.Sources.Prometheus; p.URL != "" {
 		out[signals.Prometheus] = recipe{p, func() (metricsSource, error) {
-			return prometheus.New(prometheus.Options{URL: p.URL, HTTPClient: httpConfig(p.HTTP, p.BearerTokenFile), Timeout: p.Timeout, Metrics: s.metrics, Log: s.log})
+			o := prometheusOptions(p)
+			o.Metrics, o.Log = s.metrics, s.log
+			return prometheus.New(o)
 		}}
 	}
 	return out

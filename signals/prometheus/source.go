@@ -50,10 +50,14 @@ const (
 	maxWindows = 10_000
 )
 
+// Auth has requests carry what the server knows the daemon by.
+type Auth func(next http.RoundTripper) (http.RoundTripper, error)
+
 // Options say where the source is and how much may be asked of it. Zero values, but for the URL, mean the defaults.
 type Options struct {
 	URL         string                  // base address, e.g. http://prometheus-server.monitoring
 	HTTPClient  config.HTTPClientConfig // authorization, TLS, OAuth2, proxy, headers
+	Auth        Auth                    // nil: as HTTPClient says
 	Timeout     time.Duration           // time one query may take; as long again it may wait for its turn
 	MaxInFlight int                     // queries sent at the same time
 	MaxBytes    int64                   // size of one answer, in bytes
@@ -93,6 +97,11 @@ func New(o Options) (*Source, error) {
 	client, err := config.NewClientFromConfig(o.HTTPClient, "bakewatch")
 	if err != nil {
 		return nil, fmt.Errorf("prometheus: %w", err)
+	}
+	if o.Auth != nil {
+		if client.Transport, err = o.Auth(client.Transport); err != nil {
+			return nil, fmt.Errorf("prometheus: %w", err)
+		}
 	}
 	return newSource(o, client)
 }
