@@ -177,6 +177,7 @@ type Webhook struct {
 	HTTP
 	URLFile     string `json:"urlFile"`     // for an address that is itself a secret
 	HeadersFile string `json:"headersFile"` // lines "Name: value" sent with every request
+	SecretFile  string `json:"secretFile"`  // key that messages are signed with; empty: not signed
 }
 
 // Override is what applies to the workloads it matches instead.

@@ -324,6 +324,7 @@ func (k *checker) announce(a Announce) {
 		k.http(path, w.HTTP, false)
 		k.file(path+".urlFile", w.URLFile)
 		k.file(path+".headersFile", w.HeadersFile)
+		k.file(path+".secretFile", w.SecretFile)
 	}
 }
 

@@ -66,7 +66,7 @@ func (r *receivers) use(c *policy.Config) {
 			if w.HeadersFile != "" {
 				client.Transport = headersFrom{w.HeadersFile, client.Transport}
 			}
-			return webhook.New(webhook.Options{URL: w.URL, URLFile: w.URLFile, Version: showVersion(), Client: client})
+			return webhook.New(webhook.Options{URL: w.URL, URLFile: w.URLFile, SecretFile: w.SecretFile, Version: showVersion(), Client: client})
 		})
 	}
 	var alerts *alertmanager.Client

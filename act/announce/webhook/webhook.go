@@ -1,4 +1,5 @@
-// Package webhook posts stories as plain JSON to an address of the user's.
+// Package webhook posts stories to an address of the user's: as plain JSON, which its headers make a CloudEvent, and signed
+// where there is a secret.
 package webhook
 
 import (
@@ -11,6 +12,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"time"
 
 	"github.com/bakewatch/bakewatch/act/announce"
 )
@@ -26,6 +28,8 @@ type Options struct {
 	URLFile string       // or the file that holds it, read at each call so that it may be rotated
 	Version string       // of Bakewatch, for the User-Agent
 	Client  *http.Client // brings the credentials, if any
+
+	SecretFile string // holds the key that messages are signed with, read at each call; empty: they are not signed
 }
 
 // Receiver posts every stage of every bake. The header Idempotency-Key is the same when the same stage is told again.
@@ -82,7 +86,16 @@ func (r *Receiver) Tell(ctx context.Context, s announce.Story) (string, error) {
 		return "", fmt.Errorf("writing a request to %s: the address %s cannot be used", r.Name(), announce.Place(u))
 	}
 	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("Idempotency-Key", s.Bake+"/"+string(s.Stage))
+	id := s.Bake + "/" + string(s.Stage)
+	req.Header.Set("Idempotency-Key", id)
+	describe(req.Header, s, id)
+	if r.options.SecretFile != "" {
+		secret, err := readSecret(r.options.SecretFile)
+		if err != nil {
+			return "", fmt.Errorf("reading the key that signs messages to %s from %s: %w", r.Name(), r.options.SecretFile, err)
+		}
+		sign(req.Header, secret, id, time.Now(), body)
+	}
 	req.Header.Set("User-Agent", "bakewatch/"+cmp.Or(r.options.Version, "unknown"))
 	res, err := r.client.Do(req)
 	if err != nil {

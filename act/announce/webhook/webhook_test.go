@@ -1,10 +1,15 @@
 package webhook_test
 
 import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -45,6 +50,14 @@ func TestTell(t *testing.T) {
 		got.Header.Get("Idempotency-Key") != "shop/web-7f3a-7/ended" || got.Header.Get("User-Agent") != "bakewatch/1.2.3" {
 		t.Errorf("got %s %s %v", got.Method, got.URL, got.Header)
 	}
+	for name, want := range map[string]string{
+		"Ce-Specversion": "1.0", "Ce-Id": "shop/web-7f3a-7/ended", "Ce-Type": "dev.bakewatch.bake.ended", "Ce-Subject": "shop/Deployment/web",
+		"Ce-Source": "/apis/bakewatch.dev/v1alpha1/namespaces/shop/bakes/web-7f3a-7", "Ce-Time": "2026-11-03T10:01:35.25Z", "Webhook-Signature": "",
+	} {
+		if got.Header.Get(name) != want {
+			t.Errorf("%s is %q, want %q", name, got.Header.Get(name), want)
+		}
+	}
 	if _, err := r.Tell(t.Context(), fakes.Story(announce.Started)); err != nil {
 		t.Fatal(err)
 	}
@@ -78,6 +91,47 @@ func TestTheAddressMayComeFromAFile(t *testing.T) {
 	}
 	if got := server.Requests(); got[0].URL.Path != "/one" || got[1].URL.Path != "/two" {
 		t.Error("a rotated address is not read again")
+	}
+}
+
+func TestSigned(t *testing.T) {
+	var body []byte
+	server := fakes.Serve(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { body, _ = io.ReadAll(r.Body) }))
+	file := filepath.Join(t.TempDir(), "secret")
+	r, err := webhook.New(webhook.Options{URL: server.URL, SecretFile: file})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tell := func() error {
+		_, err := r.Tell(t.Context(), fakes.Story(announce.Deciding))
+		return err
+	}
+	if err := tell(); err == nil || !strings.Contains(err.Error(), file) {
+		t.Errorf("want an error that names the missing file, got %v", err)
+	}
+	for _, secret := range []string{"too-short", "whsec_&&&&&&&&&&&&&&&&&&&&&&&&"} {
+		write(t, file, secret)
+		if err := tell(); err == nil || strings.Contains(err.Error(), secret) || strings.Contains(err.Error(), "&&&") {
+			t.Errorf("want an error without the secret, got %v", err)
+		}
+	}
+	if n := len(server.Requests()); n != 0 {
+		t.Fatalf("%d messages went out unsigned", n)
+	}
+	for _, secret := range []string{"the first of two secrets", "the second, after it was rotated"} {
+		write(t, file, secret+"\n")
+		if err := tell(); err != nil {
+			t.Fatal(err)
+		}
+		h := server.Requests()[len(server.Requests())-1].Header
+		mac := hmac.New(sha256.New, []byte(secret))
+		mac.Write([]byte(h.Get("Webhook-Id") + "." + h.Get("Webhook-Timestamp") + "." + string(body)))
+		if want := "v1," + base64.StdEncoding.EncodeToString(mac.Sum(nil)); h.Get("Webhook-Signature") != want || h.Get("Webhook-Id") != "shop/web-7f3a-7/deciding" {
+			t.Errorf("got %v, want the signature %s", h, want)
+		}
+		if at, err := strconv.ParseInt(h.Get("Webhook-Timestamp"), 10, 64); err != nil || at <= 0 {
+			t.Errorf("no time: %v", h)
+		}
 	}
 }
 
