@@ -38,7 +38,7 @@ type Sight struct {
 	UID         string
 	Labels      map[string]string
 	Annotations map[string]string
-	Owner       string // the controller that would write the template back after an undo; empty when nobody would
+	Owner       Owner // who would write the template back after an undo; zero when nobody would
 
 	Digest    string // of the pod template; changes when the template does
 	Number    int64  // revision number the controller last gave it; it lags the template. 0: it is kept elsewhere
@@ -55,6 +55,13 @@ type Sight struct {
 	Stuck string
 	// SettledAt is when the rollout last progressed, by the controller's condition; zero when it does not say.
 	SettledAt time.Time
+}
+
+// Owner is a controller that keeps a workload's template as it wants it.
+type Owner struct {
+	GitOps bool   // it follows Git
+	Name   string // what it is called, for people: Argo CD application shop
+	Where  string // where to revert what it keeps, as a clause: in the Git repository that the application follows
 }
 
 // Complete reports whether the rollout is complete: every wanted pod is available, and new, but for those that are held. One

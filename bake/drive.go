@@ -122,8 +122,7 @@ func (l *Loop) allowance(b *v1alpha1.Bake, s State) *v1alpha1.Reason {
 	if ok {
 		return nil
 	}
-	l.Metrics.held.WithLabelValues(CodeBudget).Inc()
-	return &v1alpha1.Reason{Code: CodeBudget, Sentence: fmt.Sprintf("held: the budget of rollbacks in %s is used up, %d within %s; many at once are one incident, not many bad deploys", scope, n, short(limits.Within))}
+	return held(CodeBudget, "the budget of rollbacks in %s is used up, %d within %s; many at once are one incident, not many bad deploys", scope, n, short(limits.Within))
 }
 
 // judge reads the ticks that are due and asks the judge. It returns when the next tick is due.
@@ -314,6 +313,9 @@ func (l *Loop) end(ctx context.Context, k Key, e *entry, step Step) error {
 	}
 	w.evidence, w.verdict = nil, nil
 	l.Metrics.outcomes.WithLabelValues(string(st.Outcome)).Inc()
+	if n := len(st.Reasons); st.Outcome == v1alpha1.OutcomeHeld && n > 0 {
+		l.Metrics.held.WithLabelValues(st.Reasons[n-1].Code).Inc() // the guard is named last
+	}
 	l.Log.Info("bake ended", zap.String("bake", id(b)), zap.String("outcome", string(st.Outcome)), zap.String("why", st.Why), zap.Bool("observed", st.Observed))
 	l.tell(e)
 	return l.prune(ctx, k, e)

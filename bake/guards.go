@@ -2,6 +2,7 @@ package bake
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/bakewatch/bakewatch/api/v1alpha1"
 	"github.com/bakewatch/bakewatch/policy"
@@ -12,27 +13,81 @@ const (
 	CodeObserve     = "observe"          // mode: observe only says what would be done
 	CodeNoGood      = "no-good-revision" // there is no known good revision to go back to
 	CodeRestartOnly = "restart-only"     // nothing but a restart was rolled out; going back would change nothing
-	CodeOwned       = "owned"            // another controller owns the template, and would undo the undo
+	CodeGitOps      = "gitops"           // Argo CD or Flux keeps the template as Git has it, and would undo the undo
+	CodeOwned       = "owned"            // another controller owns the workload, and would undo the undo
 	CodeBudget      = "budget"           // too many rollbacks at once are one incident
 )
 
-// hold asks the guards in turn and returns the first that holds; nil when the rollback may go ahead.
+// guards leave a regression to a person by rules that policy sets, in the order in which they are asked. Each returns why
+// it holds, and nil when it does not.
+var guards = []func(State, policy.GuardRules) *v1alpha1.Reason{
+	State.keptByGitOps,
+	State.ownedByAnother,
+}
+
+// hold asks the guards in turn and returns the first that holds; nil when the rollback may go ahead. A guard that is on in
+// the policy of now holds, and so does one that was on when the bake began.
 func (s State) hold() *v1alpha1.Reason {
 	spec := s.Bake.Spec
 	switch {
 	case spec.From == nil:
-		return &v1alpha1.Reason{Code: CodeNoGood, Sentence: fmt.Sprintf("held: %s has no known good revision to go back to", spec.Ref)}
+		return held(CodeNoGood, "%s has no known good revision to go back to", spec.Ref)
 	case spec.RestartOnly:
-		return &v1alpha1.Reason{Code: CodeRestartOnly, Sentence: fmt.Sprintf("held: %s only restarted the pods of %s; going back would change nothing", rev(spec.To), rev(*spec.From))}
-	case s.Sight.Owner != "":
-		return &v1alpha1.Reason{Code: CodeOwned, Sentence: fmt.Sprintf("held: %s is kept by %s, which would put %s back; revert it there", spec.Ref, s.Sight.Owner, rev(spec.To))}
-	case s.observed():
+		return held(CodeRestartOnly, "%s only restarted the pods of %s; going back would change nothing", rev(spec.To), rev(*spec.From))
+	}
+	for _, guard := range guards {
+		for _, rules := range []policy.GuardRules{s.Live.Guards, s.Frozen.Guards} {
+			if r := guard(s, rules); r != nil {
+				return r
+			}
+		}
+	}
+	if s.observed() {
 		r := s.observeReason()
 		return &r
-	case s.Budget != nil:
-		return s.Budget
 	}
-	return nil
+	return s.Budget
+}
+
+// held is the reason of a guard that holds.
+func held(code, format string, args ...any) *v1alpha1.Reason {
+	return &v1alpha1.Reason{Code: code, Sentence: "held: " + fmt.Sprintf(format, args...)}
+}
+
+// keptByGitOps: what Git says comes back, whatever is done to the workload.
+func (s State) keptByGitOps(rules policy.GuardRules) *v1alpha1.Reason {
+	o := s.Sight.Owner
+	if !rules.GitOps || !o.GitOps || o.Name == "" {
+		return nil
+	}
+	return s.kept(CodeGitOps, o)
+}
+
+// ownedByAnother: nobody knows what a controller that Bakewatch does not know makes of an undo.
+func (s State) ownedByAnother(rules policy.GuardRules) *v1alpha1.Reason {
+	o := s.Sight.Owner
+	if !rules.Owner || o.GitOps || o.Name == "" {
+		return nil
+	}
+	return s.kept(CodeOwned, o)
+}
+
+func (s State) kept(code string, o Owner) *v1alpha1.Reason {
+	spec := s.Bake.Spec
+	return held(code, "%s is kept by %s, which would put %s back; revert %s: %s", spec.Ref, o.Name, rev(spec.To), o.Where, s.changes())
+}
+
+// changes are the first few things that are to be reverted.
+func (s State) changes() string {
+	const few = 3
+	switch c := s.Bake.Spec.Changes; {
+	case len(c) == 0:
+		return "what " + rev(s.Bake.Spec.To) + " changed"
+	case len(c) > few:
+		return fmt.Sprintf("%s and %d more", strings.Join(c[:few], ", "), len(c)-few)
+	default:
+		return strings.Join(c, ", ")
+	}
 }
 
 // observed reports whether the bake may only say what it would do: by the policy it began with, or by the one of now.
@@ -41,5 +96,5 @@ func (s State) observed() bool {
 }
 
 func (s State) observeReason() v1alpha1.Reason {
-	return v1alpha1.Reason{Code: CodeObserve, Sentence: fmt.Sprintf("held: mode is observe; would have rolled %s back to %s", s.Bake.Spec.Ref, rev(*s.Bake.Spec.From))}
+	return *held(CodeObserve, "mode is observe; would have rolled %s back to %s", s.Bake.Spec.Ref, rev(*s.Bake.Spec.From))
 }

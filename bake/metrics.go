@@ -42,7 +42,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		rollouts:  prometheus.NewCounter(prometheus.CounterOpts{Name: "bakewatch_rollouts_total", Help: "Rollouts seen."}),
 		outcomes:  prometheus.NewCounterVec(prometheus.CounterOpts{Name: "bakewatch_outcomes_total", Help: "Bakes that ended, by outcome."}, []string{"outcome"}),
 		verdicts:  prometheus.NewCounterVec(prometheus.CounterOpts{Name: "bakewatch_verdicts_total", Help: "Verdicts given, one a tick and bake."}, []string{"verdict"}),
-		held:      prometheus.NewCounterVec(prometheus.CounterOpts{Name: "bakewatch_held_total", Help: "Rollbacks not done for want of budget."}, []string{"guard"}),
+		held:      prometheus.NewCounterVec(prometheus.CounterOpts{Name: "bakewatch_held_total", Help: "Rollbacks not done, by the guard that held them."}, []string{"guard"}),
 		rollbacks: prometheus.NewCounter(prometheus.CounterOpts{Name: "bakewatch_rollbacks_total", Help: "Rollbacks carried out."}),
 		lastTick:  prometheus.NewGauge(prometheus.GaugeOpts{Name: "bakewatch_last_tick_timestamp_seconds", Help: "When the loop last worked, in seconds since the epoch; it stands still when the daemon does."}),
 	}

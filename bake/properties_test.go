@@ -109,7 +109,7 @@ func TestIntentsAndDeedsAreGuarded(t *testing.T) {
 			return
 		}
 		spec := s.Bake.Spec
-		if spec.From == nil || spec.RestartOnly || s.Budget != nil || s.Sight.Owner != "" || s.Sight.Paused || s.Current.Hash != "" && s.Current.Hash != spec.To.Hash {
+		if spec.From == nil || spec.RestartOnly || s.Budget != nil || s.Sight.Owner.Name != "" || s.Sight.Paused || s.Current.Hash != "" && s.Current.Hash != spec.To.Hash {
 			t.Fatalf("an intent that a guard forbids: %+v", step)
 		}
 		if s.Sight.Stuck == "" && (s.Verdict == nil || s.Verdict.Result != decide.Regressed) {

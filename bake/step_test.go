@@ -70,7 +70,7 @@ func newReady(s *State)  { s.Crew.Ready = true }
 func noFrom(s *State)    { s.Bake.Spec.From = nil }
 func restarted(s *State) { s.Bake.Spec.RestartOnly = true }
 func noBudget(s *State)  { s.Budget = &v1alpha1.Reason{Code: CodeBudget, Sentence: "held: enough"} }
-func owned(s *State)     { s.Sight.Owner = "Argo CD" }
+func owned(s *State)     { s.Sight.Owner, s.Live.Guards.GitOps = argo, true }
 func complete(s *State)  { s.Sight.Updated = 3 }
 func completed(s *State) { complete(s); s.Bake.Status.CompletedAt = after(time.Minute) }
 func onTarget(s *State)  { s.Progress = Progress{OnTarget: true, Complete: true} }
@@ -177,7 +177,7 @@ func TestNext(t *testing.T) {
 		{"observe at the start", in(baking, worse, frozenObs), End, held, CodeObserve, ""},
 		{"no good revision", in(baking, worse, noFrom), End, held, CodeNoGood, ""},
 		{"restart only", in(baking, worse, restarted), End, held, CodeRestartOnly, ""},
-		{"kept by another controller", in(baking, worse, owned), End, held, CodeOwned, ""},
+		{"kept by another controller", in(baking, worse, owned), End, held, CodeGitOps, ""},
 		{"no budget", in(baking, worse, noBudget), End, held, CodeBudget, ""},
 		{"no budget, but healthy", in(baking, completed, healthy(window), noBudget), End, passed, decide.CodeWithin, ""},
 		{"restart only, but healthy", in(baking, completed, healthy(window), restarted), End, passed, decide.CodeWithin, ""},
@@ -234,7 +234,7 @@ func TestNext(t *testing.T) {
 
 func TestGuardsInOrder(t *testing.T) {
 	all := []func(*State){noBudget, observing, owned, restarted, noFrom}
-	codes := []string{CodeBudget, CodeObserve, CodeOwned, CodeRestartOnly, CodeNoGood}
+	codes := []string{CodeBudget, CodeObserve, CodeGitOps, CodeRestartOnly, CodeNoGood}
 	s := in(v1alpha1.PhaseBaking, worse)
 	if got := Next(s); got.Do != Intend {
 		t.Fatalf("no guard holds, and the step is %+v", got)

@@ -119,6 +119,34 @@ func TestEveryReasonCodeInTheDocsExists(t *testing.T) {
 	}
 }
 
+// Each guard has a section, and each section a guard.
+func TestGuardsAreExplained(t *testing.T) {
+	_, table, ok := strings.Cut(read(t, "deciding.md"), "\n### Of the guards")
+	if !ok {
+		t.Fatal("deciding.md has no table of the guards")
+	}
+	code := regexp.MustCompile("(?m)^\\| `([^`]+)` \\|")
+	guards := map[string]bool{"paused": true} // is among the codes of the bake's life, too
+	for _, row := range code.FindAllStringSubmatch(table, -1) {
+		guards[row[1]] = true
+	}
+	if len(guards) < 8 {
+		t.Fatalf("only %d guards were found: %v", len(guards), guards)
+	}
+	sections := map[string]bool{}
+	for _, heading := range regexp.MustCompile("(?m)^## `([^`]+)`$").FindAllStringSubmatch(read(t, "guards.md"), -1) {
+		sections[heading[1]] = true
+		if !guards[heading[1]] {
+			t.Errorf("guards.md has a section on %s, which is no guard", heading[1])
+		}
+	}
+	for guard := range guards {
+		if !sections[guard] {
+			t.Errorf("guards.md has no section on %s", guard)
+		}
+	}
+}
+
 func TestOutcomesAndPhasesAreExplained(t *testing.T) {
 	deciding, operating := read(t, "deciding.md"), read(t, "operating.md")
 	outcomes, phases := constants(t, "Outcome", "api/v1alpha1"), constants(t, "Phase", "api/v1alpha1")

@@ -178,7 +178,7 @@ func TestKeptByGitOps(t *testing.T) {
 	b := bad("web", "b")
 	b.meta = tracked
 	s.deploy(b)
-	got := s.ended("web", 2, v1alpha1.OutcomeHeld, "threshold", "owned")
+	got := s.ended("web", 2, v1alpha1.OutcomeHeld, "threshold", "gitops")
 	s.alarmed("BakewatchHeld", got)
 	s.told(got)
 	s.stands("web", "b", 2, 2)

@@ -22,6 +22,7 @@ type Config struct {
 	Margin     Ratio                 `json:"margin"`     // how many times worse is not yet worse, above 1 and at most 100
 	Layers     Layers                `json:"layers"`
 	Budget     Budget                `json:"budget"`
+	Guards     Guards                `json:"guards"`
 	History    int                   `json:"history"` // finished Bakes kept per workload
 	Signals    map[string]SignalRule `json:"signals"` // by signal name
 	Announce   Announce              `json:"announce"`
@@ -186,6 +187,7 @@ type Override struct {
 	Enabled *bool                 `json:"enabled,omitempty"`
 	Mode    Mode                  `json:"mode,omitempty"`
 	Bake    Bake                  `json:"bake"`
+	Guards  Guards                `json:"guards"`
 	Signals map[string]SignalRule `json:"signals,omitempty"`
 }
 
@@ -217,6 +219,7 @@ func Default() *Config {
 		Margin:     decide.DefaultMargin,
 		Layers:     Layers{Threshold: true, Evidence: true, Blame: true},
 		Budget:     Budget{PerNamespace: 2, PerCluster: 5, Within: 10 * time.Minute},
+		Guards:     defaultGuards(),
 		History:    5,
 		Signals:    defaultSignals(),
 	}

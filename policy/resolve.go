@@ -39,7 +39,7 @@ func (p Problem) String() string { return p.Key + ": " + p.Message }
 // For is the policy for one workload: the ConfigMap, the overrides that match, in order, and last the workload's own
 // annotations. Problems are sorted by key.
 func (c *Config) For(t Target) (Resolved, []Problem) {
-	r := resolver{target: t, mode: c.Mode, enabled: true, bake: c.Bake, signals: maps.Clone(c.Signals)}
+	r := resolver{target: t, mode: c.Mode, enabled: true, bake: c.Bake, guards: c.Guards, signals: maps.Clone(c.Signals)}
 	for i, o := range c.Workloads {
 		if o.Match.selects(t) {
 			r.override(fmt.Sprintf("workloads[%d]", i), o)
@@ -58,6 +58,7 @@ func (c *Config) For(t Target) (Resolved, []Problem) {
 		FalseAlarm: float64(c.FalseAlarm),
 		Margin:     float64(c.Margin),
 		Layers:     c.Layers,
+		Guards:     r.guards.resolved(),
 		Signals:    []Signal{},
 	}
 	for _, name := range slices.Sorted(maps.Keys(r.signals)) {
@@ -123,6 +124,7 @@ type resolver struct {
 	disabledBy string // a clause, when not enabled
 	optedIn    bool
 	bake       Bake
+	guards     Guards
 	signals    map[string]SignalRule
 	flows      []UserFlow // that match
 	problems   []Problem
@@ -143,6 +145,7 @@ func (r *resolver) override(path string, o Override) {
 	if err := r.setBake(o.Bake); err != "" {
 		r.problem(join(path, "bake"), "is left out for this workload, together with earlier overrides: %s", err)
 	}
+	r.guards = r.guards.with(o.Guards)
 	for name, s := range o.Signals {
 		have, ok := r.signals[name]
 		if !ok {

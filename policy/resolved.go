@@ -39,6 +39,7 @@ type Resolved struct {
 	FalseAlarm float64       `json:"falseAlarm"` // chance of a false rollback per deploy that is accepted
 	Margin     float64       `json:"margin"`     // how many times worse is not yet worse
 	Layers     Layers        `json:"layers"`
+	Guards     GuardRules    `json:"guards"`  // what leaves a regression to a person
 	Signals    []Signal      `json:"signals"` // sorted by name
 }
 
@@ -61,9 +62,9 @@ func (r Resolved) MarshalJSON() ([]byte, error) {
 	}{plain(r), times{r.Window.String(), r.Interval.String(), r.Verify.String(), r.Deadline.String()}})
 }
 
-// UnmarshalJSON reads what MarshalJSON wrote. Records of versions that knew no margin and no layers have the defaults.
+// UnmarshalJSON reads what MarshalJSON wrote. Records of versions that knew no margin, layers or guards have the defaults.
 func (r *Resolved) UnmarshalJSON(data []byte) error {
-	r.Margin, r.Layers = decide.DefaultMargin, Layers{Threshold: true, Evidence: true, Blame: true}
+	r.Margin, r.Layers, r.Guards = decide.DefaultMargin, Layers{Threshold: true, Evidence: true, Blame: true}, defaultGuards().resolved()
 	var t times
 	in := struct {
 		*plain

@@ -41,6 +41,9 @@ func TestResolvedOfAnOlderVersion(t *testing.T) {
 	if err := json.Unmarshal([]byte(`{"watched":true,"mode":"guard",`+times+`,"falseAlarm":0.001,"signals":[]}`), &old); err != nil {
 		t.Fatal(err)
 	}
+	if !cmp.Equal(old.Guards, defaultGuards().resolved()) {
+		t.Errorf("an old record's guards are read as %+v", old.Guards)
+	}
 	if old.Margin != decide.DefaultMargin || old.Layers != (Layers{Threshold: true, Evidence: true, Blame: true}) || old.PassEarly {
 		t.Errorf("an old record is read as %+v", old)
 	}

@@ -99,6 +99,10 @@ func trim(obj any) (any, error) {
 		}
 	}
 	kept[digestKey] = digest
+	delete(kept, writerKey)
+	if by := writer(o.meta.ManagedFields); by != "" {
+		kept[writerKey] = by
+	}
 	o.meta.Annotations = kept
 	o.meta.ManagedFields = nil
 	*o.template = corev1.PodTemplateSpec{}
