@@ -51,7 +51,7 @@ func (l *Loop) state(ctx context.Context, k Key, e *entry, live policy.Resolved)
 	w := e.work
 	b := w.bake
 	now := time.Now()
-	s = State{Bake: b, Frozen: w.frozen, Live: live, Sight: l.Watcher.Sight(k), Current: e.current, Now: now}
+	s = State{Bake: b, Frozen: w.frozen, Live: live, Sight: l.Watcher.Sight(k), Current: e.current, Undone: e.undone, Now: now}
 	switch b.Status.Phase {
 	case v1alpha1.PhaseBaking:
 		if s.Unfound = w.unfound(now); !s.Unfound {
@@ -318,7 +318,23 @@ func (l *Loop) end(ctx context.Context, k Key, e *entry, step Step) error {
 	}
 	l.Log.Info("bake ended", zap.String("bake", id(b)), zap.String("outcome", string(st.Outcome)), zap.String("why", st.Why), zap.Bool("observed", st.Observed))
 	l.tell(e)
+	l.unmark(ctx, k, b)
 	return l.prune(ctx, k, e)
+}
+
+// unmark takes the mark of an earlier rollback off a workload whose newer version has proved itself. If that fails the mark
+// stays: it says when that was.
+func (l *Loop) unmark(ctx context.Context, k Key, b *v1alpha1.Bake) {
+	s := l.Watcher.Sight(k)
+	if _, marked := s.Annotations[AnnotationRolledBack]; !marked || !b.Status.KnownGood || b.Status.Observed {
+		return
+	}
+	if from := b.Spec.From; from != nil && from.Hash == b.Spec.To.Hash {
+		return // put back by hand: it still is what it was rolled back to
+	}
+	if err := l.Undoer.Unmark(ctx, k, b.Spec.Workload.UID); err != nil {
+		l.Log.Warn("the mark of an earlier rollback stays", zap.String("workload", k.String()), zap.String("annotation", AnnotationRolledBack), zap.Error(err))
+	}
 }
 
 // save writes the record's status. Somebody else having written it means that this daemon may no longer be the leader, or

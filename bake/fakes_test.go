@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"sync"
 	"testing"
@@ -147,7 +148,7 @@ func (c *cluster) sight(k Key) Sight {
 	if w == nil {
 		return Sight{Key: k}
 	}
-	s := Sight{Key: k, Exists: true, UID: w.uid, Annotations: w.annotations, Digest: "digest of " + w.template, Paused: w.paused, CaughtUp: true,
+	s := Sight{Key: k, Exists: true, UID: w.uid, Annotations: maps.Clone(w.annotations), Digest: "digest of " + w.template, Paused: w.paused, CaughtUp: true,
 		Replicas: w.replicas, Total: w.replicas, Available: w.replicas, Stuck: w.stuck, SettledAt: w.changedAt}
 	s.Number = w.set(w.rolled).number
 	switch age := time.Since(w.changedAt); {
@@ -231,6 +232,10 @@ func (c *cluster) undo(k Key, uid string, judged, target v1alpha1.Revision, writ
 	err := write(func() error {
 		c.changes = append(c.changes, w.template+" to "+target.Hash)
 		w.template, w.owned = target.Hash, true
+		if w.annotations == nil {
+			w.annotations = map[string]string{}
+		}
+		w.annotations[AnnotationRolledBack] = fmt.Sprint(judged.Number)
 		c.roll(k, w)
 		return nil
 	})

@@ -15,6 +15,8 @@ const (
 	CodeRestartOnly = "restart-only"     // nothing but a restart was rolled out; going back would change nothing
 	CodeGitOps      = "gitops"           // Argo CD or Flux keeps the template as Git has it, and would undo the undo
 	CodeOwned       = "owned"            // another controller owns the workload, and would undo the undo
+	CodeToAndFro    = "to-and-fro"       // the same two revisions took turns before
+	CodeCooldown    = "cooldown"         // the workload was rolled back a moment ago
 	CodeBudget      = "budget"           // too many rollbacks at once are one incident
 )
 
@@ -23,6 +25,8 @@ const (
 var guards = []func(State, policy.GuardRules) *v1alpha1.Reason{
 	State.keptByGitOps,
 	State.ownedByAnother,
+	State.toAndFro,
+	State.coolingDown,
 }
 
 // hold asks the guards in turn and returns the first that holds; nil when the rollback may go ahead. A guard that is on in

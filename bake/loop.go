@@ -33,10 +33,12 @@ type Watcher interface {
 
 // Undoer puts a revision back.
 type Undoer interface {
-	// Undo puts target back if the live template is still judged's, and leaves no trace of ownership on the template. It
-	// returns nil when the live template is the target's, whoever put it there, so that it may be repeated after a crash.
+	// Undo puts target back if the live template is still judged's, marks the workload (AnnotationRolledBack), and leaves no
+	// trace of ownership on the template. It returns nil when the live template is the target's, whoever put it there, so that it may be repeated after a crash.
 	// ErrGone, ErrNewer, ErrPaused and ErrNoRevision are final; any other error may be tried again.
 	Undo(ctx context.Context, k Key, uid string, judged, target v1alpha1.Revision) error
+	// Unmark takes the mark off a workload. That there is none, or no workload, is no error.
+	Unmark(ctx context.Context, k Key, uid string) error
 	// Follow says how far the workload has come back from judged to target.
 	Follow(ctx context.Context, k Key, judged, target v1alpha1.Revision) (Progress, error)
 	// Free deletes a pod of judged that is not ready, and keeps the workload from coming back to target. It is spared when it
@@ -485,6 +487,7 @@ func (l *Loop) begin(ctx context.Context, k Key, e *entry, d Detection, s Sight,
 	if err != nil {
 		return err
 	}
+	b.Spec.Again = e.again(r.To)
 	if b, err = l.Records.Create(ctx, b); err != nil {
 		return fmt.Errorf("record the bake of %s: %w", k, err)
 	}
@@ -493,6 +496,9 @@ func (l *Loop) begin(ctx context.Context, k Key, e *entry, d Detection, s Sight,
 	e.settle(d)
 	e.work = l.workOn(b)
 	l.Log.Info("rollout", zap.String("workload", k.String()), zap.String("revisions", b.Spec.Revisions), zap.Strings("changes", r.Changes), zap.String("by", r.ChangedBy))
+	if b.Spec.Again != nil {
+		l.Log.Warn("a version that was rolled back is rolled out again", zap.String("workload", k.String()), zap.String("it", itIs(b.Spec, b.Spec.StartedAt.Time)), zap.String("by", r.ChangedBy))
+	}
 	l.Metrics.rollouts.Inc()
 	if b.Status.Outcome != "" { // it was recorded, and ended, before a restart
 		e.close(b)

@@ -51,6 +51,18 @@ func (p *process) Undo(_ context.Context, k Key, uid string, judged, target v1al
 	return p.undo(k, uid, judged, target, p.write)
 }
 
+func (p *process) Unmark(_ context.Context, k Key, uid string) error {
+	if err := p.gone(); err != nil {
+		return err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if w := p.workloads[k]; w != nil && w.uid == uid {
+		delete(w.annotations, AnnotationRolledBack)
+	}
+	return nil
+}
+
 func (p *process) Follow(_ context.Context, k Key, _, target v1alpha1.Revision) (Progress, error) {
 	if err := p.gone(); err != nil {
 		return Progress{}, err

@@ -224,6 +224,7 @@ func TestANewerRolloutDoesNotWaitForAlertmanager(t *testing.T) {
 }
 
 // The bad template comes again as it is: first while the alert of its rollback still fires, then while nobody watches.
+// Where policy says so it is rolled back each time.
 func TestTheSameBadTemplateAgain(t *testing.T) {
 	for _, c := range []struct {
 		name          string
@@ -236,6 +237,7 @@ func TestTheSameBadTemplateAgain(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			inWorld(t, func(t *testing.T, w *world) {
 				w.rates["B"] = 0.2
+				w.setPolicy(guardPolicy + "guards: {toAndFro: false, cooldown: off}\n")
 				p := w.start()
 				w.deploy(web, "B")
 				w.pass(c.after)

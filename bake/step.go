@@ -55,6 +55,8 @@ type State struct {
 	Own         finding
 	Others      []finding
 	WaitedSince time.Time
+	// Undone are the rollbacks of the workload so far, oldest first.
+	Undone []pastUndo
 	// Budget says why no rollback is left in the budget; nil when one is.
 	Budget *v1alpha1.Reason
 	// Progress is how far the undo has come. Looked up once the patch's receipt is recorded. MovedAt is when it last came

@@ -316,8 +316,11 @@ func headline(b *v1alpha1.Bake, stage announce.Stage) string {
 	to := rev(sp.To)
 	switch {
 	case stage == announce.Started:
-		if sp.From == nil {
+		switch {
+		case sp.From == nil:
 			return fmt.Sprintf("%s: watching %s, its first revision", who, to)
+		case sp.Again != nil:
+			return fmt.Sprintf("%s: watching the rollout of %s over %s; %s", who, to, rev(*sp.From), itIs(sp, sp.StartedAt.Time))
 		}
 		return fmt.Sprintf("%s: watching the rollout of %s over %s", who, to, rev(*sp.From))
 	case st.Outcome == "" && st.Rollback != nil:

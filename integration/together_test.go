@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/bakewatch/bakewatch/api/v1alpha1"
+	"github.com/bakewatch/bakewatch/bake"
 )
 
 func TestTwoBadVersionsAtOnceAreBothRolledBack(t *testing.T) {
@@ -99,7 +100,8 @@ func TestBadFixOfABadVersion(t *testing.T) {
 	s.count(2)
 }
 
-// TestSameBadVersionTwice is A-B-A-B: each time B is judged anew, and recorded by itself.
+// TestSameBadVersionTwice is A-B-A-B: the second time B is recognised, judged anew, and left to whoever put it back. The mark
+// of its rollback stays until a better version has passed.
 func TestSameBadVersionTwice(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
@@ -108,16 +110,29 @@ func TestSameBadVersionTwice(t *testing.T) {
 
 	s.deploy(bad("web", "b"))
 	first := s.rolledBack("web", 1, 2, "a", 2, "threshold")
+	mark := func() string { return s.workload("web").meta.Annotations[bake.AnnotationRolledBack] }
+	if got := mark(); !strings.HasPrefix(got, "2 at 20") {
+		t.Errorf("the workload is marked %q, want the revision and the time", got)
+	}
 	s.deploy(bad("web", "b"))
-	second := s.rolledBack("web", 3, 4, "a", 2, "threshold")
+	second := s.ended("web", 4, v1alpha1.OutcomeHeld, "threshold", "to-and-fro")
+	if a := second.Spec.Again; a == nil || a.Number != 2 || a.Bake != first.Name || first.Spec.Again != nil {
+		t.Errorf("recognised the first time: %+v, the second: %+v", first.Spec.Again, a)
+	}
+	s.alarmed("BakewatchHeld", second)
+	s.stands("web", "b", 2, 4)
 	if first.Spec.To.Hash != second.Spec.To.Hash || first.Spec.From.Hash != second.Spec.From.Hash {
 		t.Errorf("the same templates should have the same hashes: %+v and %+v", first.Spec, second.Spec)
 	}
 	if !second.Spec.StartedAt.After(first.Status.EndedAt.Add(-time.Second)) {
 		t.Errorf("the second rollout began at %s, but the first bake ended at %s", second.Spec.StartedAt, first.Status.EndedAt)
 	}
-	s.count(2)
-	d.metric("bakewatch_rollbacks_total 2")
+	d.metric("bakewatch_rollbacks_total 1")
+	s.deploy(good("web", "c"))
+	s.passed("web", 3, 5)
+	s.waitFor("the mark to go", func() (bool, string) { return mark() == "", mark() })
+	s.ownsNothing("web")
+	s.count(3)
 }
 
 // TestGoodVersionsFollowEachOther: what passed is what the next one is compared with.

@@ -159,6 +159,8 @@ func scalar(v reflect.Value) (want string, ok bool) {
 		return "a ratio such as 2x or 1.5", true
 	case *time.Duration:
 		return "a duration above 0 such as 30s, 15m or 1d", true
+	case *Limit:
+		return "a duration above 0 such as 30s, 15m or 1d, or off", true
 	case encoding.TextUnmarshaler:
 		return "a single value", true
 	}

@@ -1,33 +1,59 @@
 package policy
 
-import "cmp"
+import (
+	"cmp"
+	"time"
+)
 
 // Guards are reasons to leave a regression to a person although it could be rolled back. A nil field is not set: in
 // Config.Guards the defaults fill all of them, in an Override nil leaves what applied before.
 type Guards struct {
-	GitOps *bool `json:"gitOps,omitempty"` // Argo CD or Flux keeps the workload
-	Owner  *bool `json:"owner,omitempty"`  // another controller owns it
+	GitOps   *bool  `json:"gitOps,omitempty"`   // Argo CD or Flux keeps the workload
+	Owner    *bool  `json:"owner,omitempty"`    // another controller owns it
+	ToAndFro *bool  `json:"toAndFro,omitempty"` // the same two revisions took turns before
+	Cooldown *Limit `json:"cooldown,omitempty"` // least time between two rollbacks of a workload
 }
 
 // GuardRules are the guards of one workload, resolved. The zero GuardRules hold nothing.
 type GuardRules struct {
-	GitOps bool `json:"gitOps"`
-	Owner  bool `json:"owner"`
+	GitOps   bool  `json:"gitOps"`
+	Owner    bool  `json:"owner"`
+	ToAndFro bool  `json:"toAndFro"`
+	Cooldown Limit `json:"cooldown"`
 }
 
+// The bounds of what may be set.
+const (
+	minCooldown, maxCooldown = time.Second, 7 * 24 * time.Hour
+)
+
 func defaultGuards() Guards {
-	return Guards{GitOps: new(true), Owner: new(true)}
+	return Guards{GitOps: new(true), Owner: new(true), ToAndFro: new(true), Cooldown: new(Limit(5 * time.Minute))}
 }
 
 // with is g with what o sets in its place.
 func (g Guards) with(o Guards) Guards {
 	return Guards{
-		GitOps: cmp.Or(o.GitOps, g.GitOps),
-		Owner:  cmp.Or(o.Owner, g.Owner),
+		GitOps:   cmp.Or(o.GitOps, g.GitOps),
+		Owner:    cmp.Or(o.Owner, g.Owner),
+		ToAndFro: cmp.Or(o.ToAndFro, g.ToAndFro),
+		Cooldown: cmp.Or(o.Cooldown, g.Cooldown),
 	}
 }
 
 // resolved is g for a bake. All of it is set: it began from the defaults.
 func (g Guards) resolved() GuardRules {
-	return GuardRules{GitOps: *g.GitOps, Owner: *g.Owner}
+	return GuardRules{GitOps: *g.GitOps, Owner: *g.Owner, ToAndFro: *g.ToAndFro, Cooldown: *g.Cooldown}
+}
+
+// guards checks g as it was written.
+func (k *checker) guards(path string, g Guards) {
+	k.limit(join(path, "cooldown"), g.Cooldown, minCooldown, maxCooldown)
+}
+
+// limit checks a limit that is set, and not off.
+func (k *checker) limit(path string, l *Limit, least, most time.Duration) {
+	if l != nil && *l != 0 {
+		k.between(path, time.Duration(*l), least, most)
+	}
 }

@@ -88,6 +88,34 @@ func parseDuration(s string) (time.Duration, error) {
 	return total, nil
 }
 
+// Limit is a span of time that something is held to, or off, which is 0.
+type Limit time.Duration
+
+// UnmarshalText reads a duration as everywhere, or "off".
+func (l *Limit) UnmarshalText(text []byte) error {
+	if string(text) == "off" {
+		*l = 0
+		return nil
+	}
+	d, err := parseDuration(string(text))
+	if err != nil {
+		return fmt.Errorf("must be a duration above 0 such as 30s, 15m or 1d, or off, not %s", quote(string(text)))
+	}
+	*l = Limit(d)
+	return nil
+}
+
+// MarshalText writes what UnmarshalText reads.
+func (l Limit) MarshalText() ([]byte, error) { return []byte(l.String()), nil }
+
+// String is the limit as people write it.
+func (l Limit) String() string {
+	if l == 0 {
+		return "off"
+	}
+	return formatDuration(time.Duration(l))
+}
+
 // formatDuration is the duration as people write it: 15m, not 15m0s.
 func formatDuration(d time.Duration) string {
 	const day = 24 * time.Hour

@@ -71,6 +71,7 @@ func (c *Config) validate() Errors {
 		k.errorf("budget.perCluster", "must be 0 or more, not %d; 0 means no rollback at all", c.Budget.PerCluster)
 	}
 	k.between("budget.within", c.Budget.Within, minWithin, maxWithin)
+	k.guards("guards", c.Guards)
 	if c.History < 1 || c.History > maxHistory {
 		k.errorf("history", "must be from 1 to %d, not %d", maxHistory, c.History)
 	}
@@ -281,6 +282,7 @@ func (k *checker) override(path string, o Override, base Bake, known map[string]
 		k.mode(join(path, "mode"), o.Mode)
 	}
 	k.bake(join(path, "bake"), o.Bake, base)
+	k.guards(join(path, "guards"), o.Guards)
 	for _, name := range slices.Sorted(maps.Keys(o.Signals)) {
 		k.signal(join(join(path, "signals"), name), name, o.Signals[name], known)
 	}

@@ -44,7 +44,7 @@ func (r *Undoer) read(ctx context.Context, k bake.Key) (*watcher.Workload, error
 }
 
 // Undo implements bake.Undoer. It takes two requests: a JSON patch that tests the UID and the whole judged template as
-// read live, and replaces it; and one that hands the ownership of the replaced fields back, so that the next apply of the
+// read live, replaces it, and marks the workload; and one that hands the ownership of the replaced fields back, so that the next apply of the
 // user meets no conflict. Killed between them, calling it again does what is left.
 func (r *Undoer) Undo(ctx context.Context, k bake.Key, uid string, judged, target v1alpha1.Revision) error {
 	w, err := r.read(ctx, k)
@@ -73,15 +73,18 @@ func (r *Undoer) Undo(ctx context.Context, k bake.Key, uid string, judged, targe
 	if err != nil {
 		return err
 	}
-	patch, err := json.Marshal([]operation{
+	patch, err := json.Marshal(append([]operation{
 		{Op: "test", Path: "/metadata/uid", Value: quoted(uid)},
 		{Op: "test", Path: "/spec/template", Value: w.Raw},
 		{Op: "replace", Path: "/spec/template", Value: replacement},
-	})
+	}, marking(w.Meta.Annotations, judged, time.Now())...))
 	if err != nil {
 		return fmt.Errorf("write the patch for %s: %w", k, err)
 	}
 	if err := r.patch(ctx, k, patch); err != nil {
+		if errors.Is(err, bake.ErrNewer) && len(w.Meta.Annotations) == 0 && r.annotated(ctx, k) {
+			return fmt.Errorf("patch %s: its first annotations came between reading and patching it; will try again", k)
+		}
 		return err
 	}
 	return r.release(ctx, k, uid)

@@ -56,6 +56,16 @@ type Revision struct {
 	Images []string `json:"images,omitempty"`
 }
 
+// Again names an earlier rollout of the same template, which was rolled back.
+type Again struct {
+	// Number is the revision number that the template had then.
+	Number int64 `json:"number"`
+	// Bake is the record of it.
+	Bake string `json:"bake"`
+	// At is when it was rolled back.
+	At metav1.MicroTime `json:"at"`
+}
+
 // BakeSpec is what was rolled out, and the policy it is judged by. It is written once.
 type BakeSpec struct {
 	Workload WorkloadReference `json:"workload"`
@@ -88,6 +98,9 @@ type BakeSpec struct {
 	// Policy is the policy resolved for this workload when the bake began; thresholds are judged by this copy.
 	// +kubebuilder:pruning:PreserveUnknownFields
 	Policy runtime.RawExtension `json:"policy"`
+	// Again says that the very template of To was rolled back before; the newest time it was.
+	// +optional
+	Again *Again `json:"again,omitempty"`
 }
 
 // Reason is one ground of a verdict or an outcome.

@@ -1,0 +1,53 @@
+package rollback
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"github.com/bakewatch/bakewatch/api/v1alpha1"
+	"github.com/bakewatch/bakewatch/bake"
+)
+
+// markPath is where in an object the mark is; a slash in a key is written ~1 there (RFC 6901).
+var markPath = "/metadata/annotations/" + strings.ReplaceAll(bake.AnnotationRolledBack, "/", "~1")
+
+// marking is the part of an undo that leaves the mark for people: which revision was rolled back, and when.
+func marking(annotations map[string]string, judged v1alpha1.Revision, now time.Time) []operation {
+	add := operation{Op: "add", Path: markPath, Value: quoted(fmt.Sprintf("%d at %s", judged.Number, now.UTC().Format(time.RFC3339)))}
+	if len(annotations) > 0 {
+		return []operation{add}
+	}
+	// Where there are none the map has to be made first; one that somebody makes in this very moment is not replaced.
+	return []operation{
+		{Op: "test", Path: "/metadata/annotations", Value: json.RawMessage("null")},
+		{Op: "add", Path: "/metadata/annotations", Value: json.RawMessage("{}")},
+		add,
+	}
+}
+
+// annotated reports whether a workload has annotations now; false when that cannot be read.
+func (r *Undoer) annotated(ctx context.Context, k bake.Key) bool {
+	meta, err := r.meta(ctx, k)
+	return err == nil && len(meta.Annotations) > 0
+}
+
+// Unmark implements bake.Undoer.
+func (r *Undoer) Unmark(ctx context.Context, k bake.Key, uid string) error {
+	patch, err := json.Marshal([]operation{
+		{Op: "test", Path: "/metadata/uid", Value: quoted(uid)},
+		{Op: "remove", Path: markPath},
+	})
+	if err != nil {
+		return fmt.Errorf("write the patch for %s: %w", k, err)
+	}
+	err = r.send(ctx, k, patch)
+	if apierrors.IsNotFound(err) || failedTest(err) {
+		return nil
+	}
+	return explain(err, "take the mark of a rollback off "+k.String())
+}
