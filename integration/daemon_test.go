@@ -37,6 +37,7 @@ func (r rules) yaml(c *cluster) string {
 sources: {prometheus: {url: %s, timeout: 5s}}
 bake: {window: %s, interval: 2s, verify: 12s, deadline: %s}
 budget: {perNamespace: %d, perCluster: 50, within: 10m}
+guards: {cooldown: off}
 history: 20
 %s
 announce:

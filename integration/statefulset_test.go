@@ -111,7 +111,7 @@ func TestStatefulSetStuckPods(t *testing.T) {
 	a.replicas, a.spec = 3, maps.Clone(onDelete)
 	a.spec["podManagementPolicy"] = "Parallel"
 	s.running(a)
-	s.daemon(rules{signals: byPod, deadline: "15s"})
+	s.daemon(rules{signals: byPod, deadline: "25s"})
 
 	b := a
 	b.version, b.mode = "b", "unready"
