@@ -89,7 +89,7 @@ func WriteSignals(w io.Writer, b *v1alpha1.Bake) error {
 	}
 	return table(w, []string{"SIGNAL", "SOURCE", "PRESET", "WHY"}, len(st.NotMeasured), func(i int) []string {
 		n := st.NotMeasured[i]
-		return []string{orDash(n.Signal), n.Source, n.Preset, n.Why}
+		return []string{orDash(n.Signal), n.Source, short(n.Preset), n.Why}
 	})
 }
 

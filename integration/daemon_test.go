@@ -31,7 +31,11 @@ type rules struct {
 func (r rules) yaml(c *cluster) string {
 	signals := r.signals
 	if signals == "" {
-		signals = fmt.Sprintf("signals: {http-errors: {threshold: {max: %s, increase: 2x, floor: 0.5%%, minRequests: 20, ticks: 2}}}", cmp.Or(r.max, "5%"))
+		signals = fmt.Sprintf("signals:\n  http-errors: {threshold: {max: %s, increase: 2x, floor: 0.5%%, minRequests: 20, ticks: 2}}", cmp.Or(r.max, "5%"))
+	}
+	if !strings.Contains(signals, "http-latency") {
+		// Stories run beside each other on few cores: requests are slow indeed when all of them start pods at once.
+		signals += "\n  http-latency: {enabled: false}"
 	}
 	return fmt.Sprintf(`mode: %s
 sources: {prometheus: {url: %s, timeout: 5s}}

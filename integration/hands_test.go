@@ -29,7 +29,10 @@ func TestHands(t *testing.T) {
 	}
 	ask := func(args ...string) string {
 		t.Helper()
-		cmd := exec.CommandContext(s.context(), filepath.Join(plugins, "kubectl-bakewatch"), append(args, "--kubeconfig", s.Kubeconfig, "-n", s.namespace)...)
+		if args[0] != "__complete" { // what is completed is its last argument
+			args = append(args, "--kubeconfig", s.Kubeconfig, "-n", s.namespace)
+		}
+		cmd := exec.CommandContext(s.context(), filepath.Join(plugins, "kubectl-bakewatch"), args...)
 		var errs strings.Builder
 		cmd.Stderr = &errs
 		out, err := cmd.Output()
@@ -44,7 +47,7 @@ func TestHands(t *testing.T) {
 	}{
 		{[]string{"status"}, []string{"deployment/web", "2 → 3", "RolledBack", b.Status.Why[:30]}},
 		{[]string{"history", "deploy/web"}, []string{"3     RolledBack   no", "2     Passed       yes", "app:c", "app:b"}},
-		{[]string{"signals", "web"}, []string{"http-errors", "prometheus", "pod", "Not chosen:", "Istio sidecar"}},
+		{[]string{"signals", "web"}, []string{"http-errors", "prometheus", "pod", "Not chosen:", "istio_requests_total"}},
 		{[]string{"report", b.Name}, []string{"# deployment/web in " + s.namespace + ": rolled back to revision 2", "image of app: app:b → app:c", "the old template was put back"}},
 	} {
 		out := ask(c.args...)
@@ -58,7 +61,7 @@ func TestHands(t *testing.T) {
 	if err := json.Unmarshal([]byte(ask("history", "web", "-o", "json")), &listed); err != nil || len(listed) != 2 || listed[0].Name != b.Name {
 		t.Errorf("as json: %v, %d bakes", err, len(listed))
 	}
-	if out := ask("__complete", "history", ""); !strings.Contains(out, "deployment/web\n") {
+	if out := ask("__complete", "history", "--kubeconfig", s.Kubeconfig, "-n", s.namespace, ""); !strings.Contains(out, "deployment/web\n") {
 		t.Errorf("completes to:\n%s", out)
 	}
 }

@@ -63,7 +63,7 @@ func TestEditOfThePolicy(t *testing.T) {
 	s := newStage(t)
 	s.running(good("web", "a"))
 	strict := rules{window: "60s"} // it ends long before, unless the machine is busy
-	lenient := rules{max: "90%", signals: "signals: {http-errors: {threshold: {max: 90%, floor: 80%, minRequests: 20, ticks: 2}}}"}
+	lenient := rules{max: "90%", signals: "signals:\n  http-errors: {threshold: {max: 90%, floor: 80%, minRequests: 20, ticks: 2}}"}
 	d := s.daemon(strict)
 	d.metric("bakewatch_config_last_reload_successful 1")
 
