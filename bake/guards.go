@@ -17,6 +17,7 @@ const (
 	CodeOwned       = "owned"            // another controller owns the workload, and would undo the undo
 	CodeToAndFro    = "to-and-fro"       // the same two revisions took turns before
 	CodeCooldown    = "cooldown"         // the workload was rolled back a moment ago
+	CodeFreeze      = "freeze"           // policy has it only observe at this time
 	CodeBudget      = "budget"           // too many rollbacks at once are one incident
 )
 
@@ -27,6 +28,7 @@ var guards = []func(State, policy.GuardRules) *v1alpha1.Reason{
 	State.ownedByAnother,
 	State.toAndFro,
 	State.coolingDown,
+	State.frozenNow,
 }
 
 // hold asks the guards in turn and returns the first that holds; nil when the rollback may go ahead. A guard that is on in
@@ -40,10 +42,8 @@ func (s State) hold() *v1alpha1.Reason {
 		return held(CodeRestartOnly, "%s only restarted the pods of %s; going back would change nothing", rev(spec.To), rev(*spec.From))
 	}
 	for _, guard := range guards {
-		for _, rules := range []policy.GuardRules{s.Live.Guards, s.Frozen.Guards} {
-			if r := guard(s, rules); r != nil {
-				return r
-			}
+		if r := s.ask(guard); r != nil {
+			return r
 		}
 	}
 	if s.observed() {
@@ -51,6 +51,16 @@ func (s State) hold() *v1alpha1.Reason {
 		return &r
 	}
 	return s.Budget
+}
+
+// ask asks a guard by both policies.
+func (s State) ask(guard func(State, policy.GuardRules) *v1alpha1.Reason) *v1alpha1.Reason {
+	for _, rules := range []policy.GuardRules{s.Live.Guards, s.Frozen.Guards} {
+		if r := guard(s, rules); r != nil {
+			return r
+		}
+	}
+	return nil
 }
 
 // held is the reason of a guard that holds.
@@ -101,4 +111,13 @@ func (s State) observed() bool {
 
 func (s State) observeReason() v1alpha1.Reason {
 	return *held(CodeObserve, "mode is observe; would have rolled %s back to %s", s.Bake.Spec.Ref, rev(*s.Bake.Spec.From))
+}
+
+// frozenNow: at some times nobody wants a change, be it a good one.
+func (s State) frozenNow(rules policy.GuardRules) *v1alpha1.Reason {
+	window, until, in := rules.Frozen(s.Now)
+	if !in {
+		return nil
+	}
+	return held(CodeFreeze, "policy only observes until %s (%s); would have rolled %s back to %s", until.Format("Mon 2006-01-02 15:04 MST"), window, s.Bake.Spec.Ref, rev(*s.Bake.Spec.From))
 }

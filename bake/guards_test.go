@@ -3,6 +3,7 @@ package bake
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/bakewatch/bakewatch/api/v1alpha1"
 	"github.com/bakewatch/bakewatch/policy"
@@ -75,4 +76,29 @@ func TestGuardOfOwners(t *testing.T) {
 		guardCase{"the guard is on now", in(baking, worse, rulesNow(both), ownedBy(argo)), CodeGitOps, ""},
 		guardCase{"given up by its controller", in(v1alpha1.PhaseRolling, stuck, rules(both), ownedBy(frontend)), CodeOwned, ""},
 	)
+}
+
+func TestGuardFreeze(t *testing.T) {
+	const baking, back = v1alpha1.PhaseBaking, v1alpha1.PhaseRollingBack
+	// Noon of the tables is 14:00 in Vienna, on a Friday.
+	friday := policy.Freeze{Start: "0 14 * * FRI", For: policy.Span(62 * time.Hour), TimeZone: "Europe/Vienna", Why: "weekend"}
+	lunch := policy.Freeze{Start: "0 12 * * *", For: policy.Span(30 * time.Minute)}
+	frozen := policy.GuardRules{Freeze: []policy.Freeze{lunch, friday}}
+	const says = "policy only observes until Mon 2026-05-04 04:00 CEST (weekend); would have rolled deployment/web back to rev 6"
+	try(t,
+		guardCase{"no windows", in(baking, worse), "", ""},
+		guardCase{"in two, the one that ends last is named", in(baking, worse, rules(frozen)), CodeFreeze, says},
+		guardCase{"in one without a name", in(baking, worse, rules(policy.GuardRules{Freeze: []policy.Freeze{lunch}})), CodeFreeze,
+			"policy only observes until Fri 2026-05-01 12:30 UTC (0 12 * * * for 30m); would have rolled deployment/web back to rev 6"},
+		guardCase{"over", in(baking, worse, rules(policy.GuardRules{Freeze: []policy.Freeze{lunch}}), at(30*time.Minute)), "", ""},
+		guardCase{"not begun", in(baking, worse, rules(frozen), at(-time.Second)), "", ""},
+		guardCase{"one that policy has had since the bake began", in(baking, worse, rulesNow(frozen)), CodeFreeze, says},
+		guardCase{"it began between the intent and the deed", in(back, rules(frozen), at(2*time.Minute)), CodeFreeze, says},
+	)
+	if got := Next(in(back, undone, rules(frozen))); got.Do != Undo {
+		t.Errorf("it is done, and only the receipt is missing; the step is %+v", got)
+	}
+	if got := Next(in(baking, worse, rules(frozen))); got.Observed {
+		t.Error("a regression in a frozen time is a matter for a person, and not marked as observed")
+	}
 }

@@ -2,6 +2,7 @@ package bake
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/bakewatch/bakewatch/api/v1alpha1"
@@ -285,6 +286,9 @@ func (s State) rollingBack() Step {
 		}
 		if !s.Live.Watched {
 			return end(v1alpha1.OutcomeAbandoned, CodeOptedOut, s.Bake.Spec.Ref+" is no longer watched: "+s.Live.NotWatched)
+		}
+		if r := s.ask(State.frozenNow); r != nil {
+			return Step{Do: End, Outcome: v1alpha1.OutcomeHeld, Reasons: append(slices.Clone(why), *r)}
 		}
 		return Step{Do: Undo}
 	}

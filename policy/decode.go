@@ -157,7 +157,7 @@ func scalar(v reflect.Value) (want string, ok bool) {
 		return "a share such as 5% or 0.05", true
 	case *Ratio:
 		return "a ratio such as 2x or 1.5", true
-	case *time.Duration:
+	case *time.Duration, *Span:
 		return "a duration above 0 such as 30s, 15m or 1d", true
 	case *Limit:
 		return "a duration above 0 such as 30s, 15m or 1d, or off", true

@@ -12,6 +12,8 @@ type Guards struct {
 	Owner    *bool  `json:"owner,omitempty"`    // another controller owns it
 	ToAndFro *bool  `json:"toAndFro,omitempty"` // the same two revisions took turns before
 	Cooldown *Limit `json:"cooldown,omitempty"` // least time between two rollbacks of a workload
+
+	Freeze *[]Freeze `json:"freeze,omitempty"` // windows in which it only observes
 }
 
 // GuardRules are the guards of one workload, resolved. The zero GuardRules hold nothing.
@@ -20,6 +22,8 @@ type GuardRules struct {
 	Owner    bool  `json:"owner"`
 	ToAndFro bool  `json:"toAndFro"`
 	Cooldown Limit `json:"cooldown"`
+
+	Freeze []Freeze `json:"freeze,omitempty"`
 }
 
 // The bounds of what may be set.
@@ -28,7 +32,7 @@ const (
 )
 
 func defaultGuards() Guards {
-	return Guards{GitOps: new(true), Owner: new(true), ToAndFro: new(true), Cooldown: new(Limit(5 * time.Minute))}
+	return Guards{GitOps: new(true), Owner: new(true), ToAndFro: new(true), Cooldown: new(Limit(5 * time.Minute)), Freeze: new([]Freeze(nil))}
 }
 
 // with is g with what o sets in its place.
@@ -38,17 +42,21 @@ func (g Guards) with(o Guards) Guards {
 		Owner:    cmp.Or(o.Owner, g.Owner),
 		ToAndFro: cmp.Or(o.ToAndFro, g.ToAndFro),
 		Cooldown: cmp.Or(o.Cooldown, g.Cooldown),
+		Freeze:   cmp.Or(o.Freeze, g.Freeze),
 	}
 }
 
 // resolved is g for a bake. All of it is set: it began from the defaults.
 func (g Guards) resolved() GuardRules {
-	return GuardRules{GitOps: *g.GitOps, Owner: *g.Owner, ToAndFro: *g.ToAndFro, Cooldown: *g.Cooldown}
+	return GuardRules{GitOps: *g.GitOps, Owner: *g.Owner, ToAndFro: *g.ToAndFro, Cooldown: *g.Cooldown, Freeze: *g.Freeze}
 }
 
 // guards checks g as it was written.
 func (k *checker) guards(path string, g Guards) {
 	k.limit(join(path, "cooldown"), g.Cooldown, minCooldown, maxCooldown)
+	if g.Freeze != nil {
+		k.freezes(join(path, "freeze"), *g.Freeze)
+	}
 }
 
 // limit checks a limit that is set, and not off.

@@ -88,6 +88,21 @@ func parseDuration(s string) (time.Duration, error) {
 	return total, nil
 }
 
+// Span is a duration that is written as people read it, also in records.
+type Span time.Duration
+
+// UnmarshalText reads a duration as everywhere.
+func (s *Span) UnmarshalText(text []byte) error {
+	d, err := parseDuration(string(text))
+	if err == nil {
+		*s = Span(d)
+	}
+	return err
+}
+
+// MarshalText writes what UnmarshalText reads.
+func (s Span) MarshalText() ([]byte, error) { return []byte(formatDuration(time.Duration(s))), nil }
+
 // Limit is a span of time that something is held to, or off, which is 0.
 type Limit time.Duration
 
