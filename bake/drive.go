@@ -87,9 +87,34 @@ func (l *Loop) state(ctx context.Context, k Key, e *entry, live policy.Resolved)
 	}
 	l.compare(&s, w)
 	if Next(s).Do == Intend {
+		if err := l.inquire(ctx, k, w, &s); err != nil {
+			return s, next, err
+		}
+	}
+	if Next(s).Do == Intend {
 		s.Budget = l.allowance(b, s)
 	}
 	return s, next, nil
+}
+
+// inquire finds out what guards have to know that is asked for only when a rollback is about to be intended. What cannot be
+// found out for a minute keeps nobody from rolling back; an API server that has just started answers little.
+func (l *Loop) inquire(ctx context.Context, k Key, w *work, s *State) (err error) {
+	if s.Live.Guards.References || s.Frozen.Guards.References {
+		s.Missing, err = l.Undoer.Missing(ctx, k, *s.Bake.Spec.From)
+	}
+	switch {
+	case err == nil, errors.Is(err, ErrGone):
+		w.unasked = time.Time{}
+		return nil
+	case w.unasked.IsZero():
+		w.unasked = s.Now
+	}
+	if s.Now.Sub(w.unasked) < forbiddenFor {
+		return fmt.Errorf("ask the guards of %s: %w", k, err)
+	}
+	l.Log.Warn("a guard cannot be asked, and does not hold", zap.String("workload", k.String()), zap.Error(err))
+	return nil
 }
 
 // compare tells the other bakes of the namespace what this one has found, and this one what they have.

@@ -17,18 +17,20 @@ import (
 // cluster stands for the API server, the deployment controller, the pods and Prometheus: what survives a restart of the
 // daemon. It follows the clock it is run under, so a test under synctest can move it.
 type cluster struct {
-	mu        sync.Mutex
-	notify    func(Key) // the newest process' watch
-	workloads map[Key]*workload
-	rates     map[string]float64 // share of requests that fail, by template
-	rps       float64            // requests per second and revision
-	broken    time.Time          // from then on three of ten requests fail, whatever the template; zero: never
-	down      bool               // Prometheus does not answer
-	records   map[string]*v1alpha1.Bake
-	deleted   []string // records deleted, in order
-	version   int
-	changes   []string // template changes made by an undo, in order
-	releases  int
+	mu         sync.Mutex
+	notify     func(Key) // the newest process' watch
+	workloads  map[Key]*workload
+	rates      map[string]float64 // share of requests that fail, by template
+	rps        float64            // requests per second and revision
+	broken     time.Time          // from then on three of ten requests fail, whatever the template; zero: never
+	down       bool               // Prometheus does not answer
+	records    map[string]*v1alpha1.Bake
+	missing    map[string][]string // what templates refer to, and is not there
+	missingErr error               // that this cannot be told
+	deleted    []string            // records deleted, in order
+	version    int
+	changes    []string // template changes made by an undo, in order
+	releases   int
 }
 
 // workload is a Deployment with its ReplicaSets. A template is named by its hash.

@@ -15,6 +15,7 @@ const (
 	CodeRestartOnly = "restart-only"     // nothing but a restart was rolled out; going back would change nothing
 	CodeGitOps      = "gitops"           // Argo CD or Flux keeps the template as Git has it, and would undo the undo
 	CodeOwned       = "owned"            // another controller owns the workload, and would undo the undo
+	CodeReferences  = "references"       // what the good revision refers to is no longer there
 	CodeToAndFro    = "to-and-fro"       // the same two revisions took turns before
 	CodeCooldown    = "cooldown"         // the workload was rolled back a moment ago
 	CodeFreeze      = "freeze"           // policy has it only observe at this time
@@ -26,6 +27,7 @@ const (
 var guards = []func(State, policy.GuardRules) *v1alpha1.Reason{
 	State.keptByGitOps,
 	State.ownedByAnother,
+	State.unstartable,
 	State.toAndFro,
 	State.coolingDown,
 	State.frozenNow,
@@ -111,6 +113,20 @@ func (s State) observed() bool {
 
 func (s State) observeReason() v1alpha1.Reason {
 	return *held(CodeObserve, "mode is observe; would have rolled %s back to %s", s.Bake.Spec.Ref, rev(*s.Bake.Spec.From))
+}
+
+// unstartable: the good revision's pods would not start.
+func (s State) unstartable(rules policy.GuardRules) *v1alpha1.Reason {
+	if !rules.References || len(s.Missing) == 0 {
+		return nil
+	}
+	const few = 5
+	names := s.Missing
+	more := ""
+	if len(names) > few {
+		names, more = names[:few], fmt.Sprintf(" and %d more", len(names)-few)
+	}
+	return held(CodeReferences, "pods of %s would not start, because what they refer to is gone: %s%s; put it back, or roll forward", rev(*s.Bake.Spec.From), strings.Join(names, ", "), more)
 }
 
 // frozenNow: at some times nobody wants a change, be it a good one.

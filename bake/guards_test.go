@@ -1,11 +1,13 @@
 package bake
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/bakewatch/bakewatch/api/v1alpha1"
+	"github.com/bakewatch/bakewatch/decide"
 	"github.com/bakewatch/bakewatch/policy"
 )
 
@@ -100,5 +102,59 @@ func TestGuardFreeze(t *testing.T) {
 	}
 	if got := Next(in(baking, worse, rules(frozen))); got.Observed {
 		t.Error("a regression in a frozen time is a matter for a person, and not marked as observed")
+	}
+}
+
+func lacks(names ...string) func(*State) { return func(s *State) { s.Missing = names } }
+
+func TestGuardReferences(t *testing.T) {
+	const baking = v1alpha1.PhaseBaking
+	on := policy.GuardRules{References: true}
+	try(t,
+		guardCase{"all is there", in(baking, worse, rules(on)), "", ""},
+		guardCase{"some is gone", in(baking, worse, rules(on), lacks("ConfigMap web", "Secret tls")), CodeReferences,
+			"pods of rev 6 would not start, because what they refer to is gone: ConfigMap web, Secret tls; put it back, or roll forward"},
+		guardCase{"much is gone", in(baking, worse, rules(on), lacks("A a", "B b", "C c", "D d", "E e", "F f", "G g")), CodeReferences,
+			"pods of rev 6 would not start, because what they refer to is gone: A a, B b, C c, D d, E e and 2 more; put it back, or roll forward"},
+		guardCase{"policy does not mind", in(baking, worse, rules(policy.GuardRules{}), lacks("ConfigMap web")), "", ""},
+	)
+}
+
+// It is looked for when a rollback is due, not before; when that fails for a moment the rollback waits, and not for ever.
+func TestReferencesAreLookedForInTime(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		missing []string // by the good version
+		fails   time.Duration
+		want    v1alpha1.Outcome
+	}{
+		{"there", nil, 0, v1alpha1.OutcomeRolledBack},
+		{"gone", []string{"ConfigMap web"}, 0, v1alpha1.OutcomeHeld},
+		{"gone, and not to be seen for a moment", []string{"ConfigMap web"}, 50 * time.Second, v1alpha1.OutcomeHeld},
+		{"not to be seen at all", []string{"ConfigMap web"}, time.Hour, v1alpha1.OutcomeRolledBack},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			inWorld(t, func(t *testing.T, w *world) {
+				w.rates["B"] = 0.2
+				w.start()
+				w.deploy(web, "B")
+				w.pass(20 * time.Second)
+				set := func(err error) {
+					w.cluster.mu.Lock()
+					defer w.cluster.mu.Unlock()
+					w.missing, w.missingErr = map[string][]string{"A": c.missing}, err
+					if err != nil {
+						w.missing = nil
+					}
+				}
+				set(nil)
+				if c.fails > 0 {
+					set(errors.New("etcd is slow"))
+					time.AfterFunc(c.fails, func() { set(nil) })
+				}
+				w.pass(8 * time.Minute)
+				wantOutcome(t, w.bake(t, 2), c.want, decide.CodeThreshold)
+			})
+		})
 	}
 }

@@ -37,6 +37,9 @@ type Undoer interface {
 	// trace of ownership on the template. It returns nil when the live template is the target's, whoever put it there, so that it may be repeated after a crash.
 	// ErrGone, ErrNewer, ErrPaused and ErrNoRevision are final; any other error may be tried again.
 	Undo(ctx context.Context, k Key, uid string, judged, target v1alpha1.Revision) error
+	// Missing names the objects that pods of target need, and that are not there: ConfigMap web. What may not be seen is
+	// taken to be there.
+	Missing(ctx context.Context, k Key, target v1alpha1.Revision) ([]string, error)
 	// Unmark takes the mark off a workload. That there is none, or no workload, is no error.
 	Unmark(ctx context.Context, k Key, uid string) error
 	// Follow says how far the workload has come back from judged to target.
@@ -158,6 +161,8 @@ type work struct {
 	verdict  *decide.Verdict
 	told     map[announce.Stage]bool
 	said     string // what the log said last of its verdict
+	// unasked is since when it cannot be found out what a guard has to know.
+	unasked time.Time
 	// waitedSince is when it first waited for another bake to be rolled back first.
 	waitedSince time.Time
 	// done is how many pods the rollback has brought back at most, and movedAt when it brought back the last of them.

@@ -51,6 +51,15 @@ func (p *process) Undo(_ context.Context, k Key, uid string, judged, target v1al
 	return p.undo(k, uid, judged, target, p.write)
 }
 
+func (p *process) Missing(_ context.Context, _ Key, target v1alpha1.Revision) ([]string, error) {
+	if err := p.gone(); err != nil {
+		return nil, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.missing[target.Hash], p.missingErr
+}
+
 func (p *process) Unmark(_ context.Context, k Key, uid string) error {
 	if err := p.gone(); err != nil {
 		return err

@@ -8,20 +8,22 @@ import (
 // Guards are reasons to leave a regression to a person although it could be rolled back. A nil field is not set: in
 // Config.Guards the defaults fill all of them, in an Override nil leaves what applied before.
 type Guards struct {
-	GitOps   *bool  `json:"gitOps,omitempty"`   // Argo CD or Flux keeps the workload
-	Owner    *bool  `json:"owner,omitempty"`    // another controller owns it
-	ToAndFro *bool  `json:"toAndFro,omitempty"` // the same two revisions took turns before
-	Cooldown *Limit `json:"cooldown,omitempty"` // least time between two rollbacks of a workload
+	GitOps     *bool  `json:"gitOps,omitempty"`     // Argo CD or Flux keeps the workload
+	Owner      *bool  `json:"owner,omitempty"`      // another controller owns it
+	References *bool  `json:"references,omitempty"` // what the good revision refers to is gone
+	ToAndFro   *bool  `json:"toAndFro,omitempty"`   // the same two revisions took turns before
+	Cooldown   *Limit `json:"cooldown,omitempty"`   // least time between two rollbacks of a workload
 
 	Freeze *[]Freeze `json:"freeze,omitempty"` // windows in which it only observes
 }
 
 // GuardRules are the guards of one workload, resolved. The zero GuardRules hold nothing.
 type GuardRules struct {
-	GitOps   bool  `json:"gitOps"`
-	Owner    bool  `json:"owner"`
-	ToAndFro bool  `json:"toAndFro"`
-	Cooldown Limit `json:"cooldown"`
+	GitOps     bool  `json:"gitOps"`
+	Owner      bool  `json:"owner"`
+	References bool  `json:"references"`
+	ToAndFro   bool  `json:"toAndFro"`
+	Cooldown   Limit `json:"cooldown"`
 
 	Freeze []Freeze `json:"freeze,omitempty"`
 }
@@ -32,23 +34,24 @@ const (
 )
 
 func defaultGuards() Guards {
-	return Guards{GitOps: new(true), Owner: new(true), ToAndFro: new(true), Cooldown: new(Limit(5 * time.Minute)), Freeze: new([]Freeze(nil))}
+	return Guards{GitOps: new(true), Owner: new(true), References: new(true), ToAndFro: new(true), Cooldown: new(Limit(5 * time.Minute)), Freeze: new([]Freeze(nil))}
 }
 
 // with is g with what o sets in its place.
 func (g Guards) with(o Guards) Guards {
 	return Guards{
-		GitOps:   cmp.Or(o.GitOps, g.GitOps),
-		Owner:    cmp.Or(o.Owner, g.Owner),
-		ToAndFro: cmp.Or(o.ToAndFro, g.ToAndFro),
-		Cooldown: cmp.Or(o.Cooldown, g.Cooldown),
-		Freeze:   cmp.Or(o.Freeze, g.Freeze),
+		GitOps:     cmp.Or(o.GitOps, g.GitOps),
+		Owner:      cmp.Or(o.Owner, g.Owner),
+		References: cmp.Or(o.References, g.References),
+		ToAndFro:   cmp.Or(o.ToAndFro, g.ToAndFro),
+		Cooldown:   cmp.Or(o.Cooldown, g.Cooldown),
+		Freeze:     cmp.Or(o.Freeze, g.Freeze),
 	}
 }
 
 // resolved is g for a bake. All of it is set: it began from the defaults.
 func (g Guards) resolved() GuardRules {
-	return GuardRules{GitOps: *g.GitOps, Owner: *g.Owner, ToAndFro: *g.ToAndFro, Cooldown: *g.Cooldown, Freeze: *g.Freeze}
+	return GuardRules{GitOps: *g.GitOps, Owner: *g.Owner, References: *g.References, ToAndFro: *g.ToAndFro, Cooldown: *g.Cooldown, Freeze: *g.Freeze}
 }
 
 // guards checks g as it was written.
