@@ -219,6 +219,20 @@ type PodLife struct {
 	Born metav1.MicroTime `json:"born"`
 }
 
+// Migration is a database migration that was seen to run in the logs of the new version's pods, or of a Job that carries the
+// rollout's labels.
+type Migration struct {
+	// Tool is what ran it: django, rails, laravel, alembic, flyway, liquibase, prisma, knex, golang-migrate or entity-framework.
+	Tool string `json:"tool"`
+	// Name is what the tool calls it, e.g. shop.0042_drop_price.
+	// +kubebuilder:validation:MaxLength=200
+	Name      string `json:"name"`
+	Pod       string `json:"pod"`
+	Container string `json:"container"`
+	// At is when the line was printed.
+	At metav1.MicroTime `json:"at"`
+}
+
 // Alert is the alert that this bake keeps firing.
 type Alert struct {
 	// Name is the alert's name, e.g. BakewatchRolledBack.
@@ -300,6 +314,11 @@ type BakeStatus struct {
 	// +kubebuilder:validation:MaxItems=64
 	// +optional
 	Announced []Receipt `json:"announced,omitempty"`
+	// Migrations are the database migrations that were seen to run with this rollout, in their order; the first of them, should
+	// they be too many to keep.
+	// +kubebuilder:validation:MaxItems=100
+	// +optional
+	Migrations []Migration `json:"migrations,omitempty"`
 }
 
 // Bake is the supervised life of one rollout, and its record.
