@@ -15,6 +15,7 @@ const (
 	CodeRestartOnly = "restart-only"     // nothing but a restart was rolled out; going back would change nothing
 	CodeGitOps      = "gitops"           // Argo CD or Flux keeps the template as Git has it, and would undo the undo
 	CodeOwned       = "owned"            // another controller owns the workload, and would undo the undo
+	CodeMigrations  = "migrations"       // database migrations ran, which the good revision does not know of
 	CodeReferences  = "references"       // what the good revision refers to is no longer there
 	CodeToAndFro    = "to-and-fro"       // the same two revisions took turns before
 	CodeCooldown    = "cooldown"         // the workload was rolled back a moment ago
@@ -27,6 +28,7 @@ const (
 var guards = []func(State, policy.GuardRules) *v1alpha1.Reason{
 	State.keptByGitOps,
 	State.ownedByAnother,
+	State.migrated,
 	State.unstartable,
 	State.toAndFro,
 	State.coolingDown,
@@ -113,6 +115,31 @@ func (s State) observed() bool {
 
 func (s State) observeReason() v1alpha1.Reason {
 	return *held(CodeObserve, "mode is observe; would have rolled %s back to %s", s.Bake.Spec.Ref, rev(*s.Bake.Spec.From))
+}
+
+// migrated: an older version need not run on a database that a newer one has changed, and may even do harm to it. Only people
+// know, and say so on the workload.
+func (s State) migrated(rules policy.GuardRules) *v1alpha1.Reason {
+	ran := s.Bake.Status.Migrations
+	if !rules.Migrations || len(ran) == 0 || s.Sight.Annotations[policy.AnnotationMigrations] == policy.Reversible {
+		return nil
+	}
+	const few = 10
+	var names []string
+	tool := ""
+	for _, m := range ran[:min(few, len(ran))] {
+		name := m.Name
+		if m.Tool != tool {
+			tool, name = m.Tool, m.Tool+" "+m.Name
+		}
+		names = append(names, name)
+	}
+	list := strings.Join(names, ", ")
+	if more := len(ran) - len(names); more > 0 {
+		list += fmt.Sprintf(" and %d more", more)
+	}
+	return held(CodeMigrations, "%s migrated the database (%s), and %s may not run on it; choose: roll forward with a fix; or, if it does run on it, kubectl rollout undo %s, and annotate %s: %s for the next time; or reverse the migrations first",
+		rev(s.Bake.Spec.To), list, rev(*s.Bake.Spec.From), s.Bake.Spec.Ref, policy.AnnotationMigrations, policy.Reversible)
 }
 
 // unstartable: the good revision's pods would not start.

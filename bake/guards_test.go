@@ -158,3 +158,33 @@ func TestReferencesAreLookedForInTime(t *testing.T) {
 		})
 	}
 }
+
+func ran(migrations ...v1alpha1.Migration) func(*State) {
+	return func(s *State) { s.Bake.Status.Migrations = migrations }
+}
+
+func annotated(key, value string) func(*State) {
+	return func(s *State) { s.Sight.Annotations = map[string]string{key: value} }
+}
+
+func TestGuardMigrations(t *testing.T) {
+	const baking = v1alpha1.PhaseBaking
+	on := policy.GuardRules{Migrations: true}
+	drop := v1alpha1.Migration{Tool: "django", Name: "shop.0042_drop_price"}
+	several := ran(drop, v1alpha1.Migration{Tool: "django", Name: "shop.0043_tax"}, v1alpha1.Migration{Tool: "flyway", Name: "V7"})
+	var many []v1alpha1.Migration
+	for range 12 {
+		many = append(many, v1alpha1.Migration{Tool: "rails", Name: "x"})
+	}
+	const choices = ", and rev 6 may not run on it; choose: roll forward with a fix; or, if it does run on it, kubectl rollout undo deployment/web, and annotate bakewatch.dev/migrations: reversible for the next time; or reverse the migrations first"
+	try(t,
+		guardCase{"none ran", in(baking, worse, rules(on)), "", ""},
+		guardCase{"one ran", in(baking, worse, rules(on), ran(drop)), CodeMigrations, "rev 7 migrated the database (django shop.0042_drop_price)" + choices},
+		guardCase{"several ran, of two tools", in(baking, worse, rules(on), several), CodeMigrations, "rev 7 migrated the database (django shop.0042_drop_price, shop.0043_tax, flyway V7)" + choices},
+		guardCase{"many ran", in(baking, worse, rules(on), ran(many...)), CodeMigrations, "rev 7 migrated the database (rails x, x, x, x, x, x, x, x, x, x and 2 more)" + choices},
+		guardCase{"the new version cannot even start", in(v1alpha1.PhaseRolling, stuck, rules(on), ran(drop)), CodeMigrations, ""},
+		guardCase{"the workload says that it is safe", in(baking, worse, rules(on), ran(drop), annotated("bakewatch.dev/migrations", "reversible")), "", ""},
+		guardCase{"it says something else", in(baking, worse, rules(on), ran(drop), annotated("bakewatch.dev/migrations", "true")), CodeMigrations, ""},
+		guardCase{"policy does not mind", in(baking, worse, rules(policy.GuardRules{}), ran(drop)), "", ""},
+	)
+}

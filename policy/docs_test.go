@@ -43,7 +43,7 @@ func TestDocumented(t *testing.T) {
 	if len(want) < 60 {
 		t.Fatalf("only %d keys were found: %v", len(want), want)
 	}
-	want = append(want, annotationEnabled, annotationMode, annotationWindow, annotationInterval)
+	want = append(want, annotationEnabled, annotationMode, annotationWindow, annotationInterval, AnnotationMigrations)
 	for _, key := range keys(reflect.TypeFor[Threshold]()) {
 		want = append(want, AnnotationPrefix+"<signal>."+key)
 	}

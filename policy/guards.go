@@ -10,6 +10,7 @@ import (
 type Guards struct {
 	GitOps     *bool  `json:"gitOps,omitempty"`     // Argo CD or Flux keeps the workload
 	Owner      *bool  `json:"owner,omitempty"`      // another controller owns it
+	Migrations *bool  `json:"migrations,omitempty"` // database migrations ran with the new version
 	References *bool  `json:"references,omitempty"` // what the good revision refers to is gone
 	ToAndFro   *bool  `json:"toAndFro,omitempty"`   // the same two revisions took turns before
 	Cooldown   *Limit `json:"cooldown,omitempty"`   // least time between two rollbacks of a workload
@@ -21,6 +22,7 @@ type Guards struct {
 type GuardRules struct {
 	GitOps     bool  `json:"gitOps"`
 	Owner      bool  `json:"owner"`
+	Migrations bool  `json:"migrations"`
 	References bool  `json:"references"`
 	ToAndFro   bool  `json:"toAndFro"`
 	Cooldown   Limit `json:"cooldown"`
@@ -34,7 +36,7 @@ const (
 )
 
 func defaultGuards() Guards {
-	return Guards{GitOps: new(true), Owner: new(true), References: new(true), ToAndFro: new(true), Cooldown: new(Limit(5 * time.Minute)), Freeze: new([]Freeze(nil))}
+	return Guards{GitOps: new(true), Owner: new(true), Migrations: new(true), References: new(true), ToAndFro: new(true), Cooldown: new(Limit(5 * time.Minute)), Freeze: new([]Freeze(nil))}
 }
 
 // with is g with what o sets in its place.
@@ -42,6 +44,7 @@ func (g Guards) with(o Guards) Guards {
 	return Guards{
 		GitOps:     cmp.Or(o.GitOps, g.GitOps),
 		Owner:      cmp.Or(o.Owner, g.Owner),
+		Migrations: cmp.Or(o.Migrations, g.Migrations),
 		References: cmp.Or(o.References, g.References),
 		ToAndFro:   cmp.Or(o.ToAndFro, g.ToAndFro),
 		Cooldown:   cmp.Or(o.Cooldown, g.Cooldown),
@@ -51,7 +54,7 @@ func (g Guards) with(o Guards) Guards {
 
 // resolved is g for a bake. All of it is set: it began from the defaults.
 func (g Guards) resolved() GuardRules {
-	return GuardRules{GitOps: *g.GitOps, Owner: *g.Owner, References: *g.References, ToAndFro: *g.ToAndFro, Cooldown: *g.Cooldown, Freeze: *g.Freeze}
+	return GuardRules{GitOps: *g.GitOps, Owner: *g.Owner, Migrations: *g.Migrations, References: *g.References, ToAndFro: *g.ToAndFro, Cooldown: *g.Cooldown, Freeze: *g.Freeze}
 }
 
 // guards checks g as it was written.

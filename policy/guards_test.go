@@ -53,3 +53,16 @@ func TestLimitIsReadBackAsWritten(t *testing.T) {
 		}
 	}
 }
+
+func TestAnnotationOnMigrations(t *testing.T) {
+	for value, wrong := range map[string]bool{"reversible": false, "true": true, "": true} {
+		_, problems := parse(t, smallest).For(Target{Kind: "Deployment", Namespace: "shop", Name: "web", Annotations: map[string]string{AnnotationMigrations: value}})
+		if (len(problems) > 0) != wrong {
+			t.Errorf("%q: %v", value, problems)
+		}
+	}
+	_, problems := parse(t, smallest).For(Target{Annotations: map[string]string{AnnotationPrefix + "migration": "reversible"}})
+	if len(problems) != 1 {
+		t.Errorf("a misspelt annotation is not noticed: %v", problems)
+	}
+}

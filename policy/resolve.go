@@ -25,7 +25,13 @@ const (
 	annotationMode     = AnnotationPrefix + "mode"
 	annotationWindow   = AnnotationPrefix + "window"
 	annotationInterval = AnnotationPrefix + "interval"
+
+	// AnnotationMigrations says of a workload that its versions run on a database that a newer one has migrated: Reversible.
+	AnnotationMigrations = AnnotationPrefix + "migrations"
 )
+
+// Reversible is the one value of AnnotationMigrations.
+const Reversible = "reversible"
 
 // Problem is something in a workload's policy that was left out because it makes no sense. The rest applies.
 type Problem struct {
@@ -192,6 +198,9 @@ func (r *resolver) annotations() {
 	default:
 		r.problem(annotationMode, "must be observe or guard, not %s", quote(v))
 	}
+	if v, ok := a[AnnotationMigrations]; ok && v != Reversible {
+		r.problem(AnnotationMigrations, "must be %s, not %s", Reversible, quote(v))
+	}
 	r.spans(a)
 	for _, key := range slices.Sorted(maps.Keys(a)) {
 		if name, ok := strings.CutPrefix(key, AnnotationPrefix); ok {
@@ -232,7 +241,7 @@ func (r *resolver) spans(a map[string]string) {
 func (r *resolver) annotation(key, name, value string) {
 	signal, field, dotted := cutLast(name, ".")
 	if !dotted {
-		plain := []string{"enabled", "mode", "window", "interval"}
+		plain := []string{"enabled", "mode", "window", "interval", "migrations"}
 		if near := nearest(name, plain); near != "" && near != name {
 			r.problem(key, "unknown annotation; did you mean %s%s?", AnnotationPrefix, near)
 		}
