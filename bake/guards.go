@@ -3,6 +3,7 @@ package bake
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/bakewatch/bakewatch/api/v1alpha1"
 	"github.com/bakewatch/bakewatch/policy"
@@ -15,6 +16,7 @@ const (
 	CodeRestartOnly = "restart-only"     // nothing but a restart was rolled out; going back would change nothing
 	CodeGitOps      = "gitops"           // Argo CD or Flux keeps the template as Git has it, and would undo the undo
 	CodeOwned       = "owned"            // another controller owns the workload, and would undo the undo
+	CodeTooOld      = "too-old"          // it was rolled out too long ago to be undone without a person
 	CodeMigrations  = "migrations"       // database migrations ran, which the good revision does not know of
 	CodeReferences  = "references"       // what the good revision refers to is no longer there
 	CodeToAndFro    = "to-and-fro"       // the same two revisions took turns before
@@ -28,6 +30,7 @@ const (
 var guards = []func(State, policy.GuardRules) *v1alpha1.Reason{
 	State.keptByGitOps,
 	State.ownedByAnother,
+	State.tooOld,
 	State.migrated,
 	State.unstartable,
 	State.toAndFro,
@@ -115,6 +118,15 @@ func (s State) observed() bool {
 
 func (s State) observeReason() v1alpha1.Reason {
 	return *held(CodeObserve, "mode is observe; would have rolled %s back to %s", s.Bake.Spec.Ref, rev(*s.Bake.Spec.From))
+}
+
+// tooOld: what a version wrote in a long time, and what others did meanwhile, an undo does not take back.
+func (s State) tooOld(rules policy.GuardRules) *v1alpha1.Reason {
+	age := s.Now.Sub(s.Bake.Spec.StartedAt.Time)
+	if rules.MaxAge == 0 || age <= time.Duration(rules.MaxAge) {
+		return nil
+	}
+	return held(CodeTooOld, "%s was rolled out %s ago, and policy lets no rollout older than %s be undone by itself", rev(s.Bake.Spec.To), short(age), rules.MaxAge)
 }
 
 // migrated: an older version need not run on a database that a newer one has changed, and may even do harm to it. Only people

@@ -188,3 +188,17 @@ func TestGuardMigrations(t *testing.T) {
 		guardCase{"policy does not mind", in(baking, worse, rules(policy.GuardRules{}), ran(drop)), "", ""},
 	)
 }
+
+func TestGuardMaxAge(t *testing.T) {
+	const baking = v1alpha1.PhaseBaking
+	hours := func(n int) policy.GuardRules {
+		return policy.GuardRules{MaxAge: policy.Limit(n) * policy.Limit(time.Hour)}
+	}
+	try(t,
+		guardCase{"young", in(baking, worse, rules(hours(2)), at(2*time.Hour)), "", ""},
+		guardCase{"too old", in(baking, worse, rules(hours(2)), at(2*time.Hour+time.Second)), CodeTooOld,
+			"rev 7 was rolled out 2h0m1s ago, and policy lets no rollout older than 2h be undone by itself"},
+		guardCase{"the smaller of both counts", in(baking, worse, rulesAtStart(hours(9)), rulesNow(hours(1)), at(3*time.Hour)), CodeTooOld, ""},
+		guardCase{"any age", in(baking, worse, rules(policy.GuardRules{}), at(999*time.Hour)), "", ""},
+	)
+}

@@ -14,6 +14,7 @@ type Guards struct {
 	References *bool  `json:"references,omitempty"` // what the good revision refers to is gone
 	ToAndFro   *bool  `json:"toAndFro,omitempty"`   // the same two revisions took turns before
 	Cooldown   *Limit `json:"cooldown,omitempty"`   // least time between two rollbacks of a workload
+	MaxAge     *Limit `json:"maxAge,omitempty"`     // age of a rollout above which it is not undone
 
 	Freeze *[]Freeze `json:"freeze,omitempty"` // windows in which it only observes
 }
@@ -26,6 +27,7 @@ type GuardRules struct {
 	References bool  `json:"references"`
 	ToAndFro   bool  `json:"toAndFro"`
 	Cooldown   Limit `json:"cooldown"`
+	MaxAge     Limit `json:"maxAge"`
 
 	Freeze []Freeze `json:"freeze,omitempty"`
 }
@@ -33,10 +35,11 @@ type GuardRules struct {
 // The bounds of what may be set.
 const (
 	minCooldown, maxCooldown = time.Second, 7 * 24 * time.Hour
+	minAge, maxAge           = time.Minute, 30 * 24 * time.Hour
 )
 
 func defaultGuards() Guards {
-	return Guards{GitOps: new(true), Owner: new(true), Migrations: new(true), References: new(true), ToAndFro: new(true), Cooldown: new(Limit(5 * time.Minute)), Freeze: new([]Freeze(nil))}
+	return Guards{GitOps: new(true), Owner: new(true), Migrations: new(true), References: new(true), ToAndFro: new(true), Cooldown: new(Limit(5 * time.Minute)), MaxAge: new(Limit(24 * time.Hour)), Freeze: new([]Freeze(nil))}
 }
 
 // with is g with what o sets in its place.
@@ -48,18 +51,20 @@ func (g Guards) with(o Guards) Guards {
 		References: cmp.Or(o.References, g.References),
 		ToAndFro:   cmp.Or(o.ToAndFro, g.ToAndFro),
 		Cooldown:   cmp.Or(o.Cooldown, g.Cooldown),
+		MaxAge:     cmp.Or(o.MaxAge, g.MaxAge),
 		Freeze:     cmp.Or(o.Freeze, g.Freeze),
 	}
 }
 
 // resolved is g for a bake. All of it is set: it began from the defaults.
 func (g Guards) resolved() GuardRules {
-	return GuardRules{GitOps: *g.GitOps, Owner: *g.Owner, Migrations: *g.Migrations, References: *g.References, ToAndFro: *g.ToAndFro, Cooldown: *g.Cooldown, Freeze: *g.Freeze}
+	return GuardRules{GitOps: *g.GitOps, Owner: *g.Owner, Migrations: *g.Migrations, References: *g.References, ToAndFro: *g.ToAndFro, Cooldown: *g.Cooldown, MaxAge: *g.MaxAge, Freeze: *g.Freeze}
 }
 
 // guards checks g as it was written.
 func (k *checker) guards(path string, g Guards) {
 	k.limit(join(path, "cooldown"), g.Cooldown, minCooldown, maxCooldown)
+	k.limit(join(path, "maxAge"), g.MaxAge, minAge, maxAge)
 	if g.Freeze != nil {
 		k.freezes(join(path, "freeze"), *g.Freeze)
 	}
