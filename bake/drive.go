@@ -75,6 +75,9 @@ func (l *Loop) state(ctx context.Context, k Key, e *entry, live policy.Resolved)
 			s.Crew, err = l.Watcher.Crew(ctx, k, b.Spec.To)
 		}
 	}
+	if err == nil {
+		s.Pods = l.lookAtPods(ctx, k, w, s)
+	}
 	if err != nil {
 		return s, next, fmt.Errorf("see how far %s of %s is: %w", rev(b.Spec.To), k, err)
 	}

@@ -45,6 +45,8 @@ type workload struct {
 	readyAfter, completeAfter time.Duration
 	stuck                     string
 	owned                     bool // managedFields hold an entry of ours
+	look                      func() (signals.PodLook, error)
+	missing                   int32 // pods that are not available
 }
 
 type set struct {
@@ -151,7 +153,7 @@ func (c *cluster) sight(k Key) Sight {
 		return Sight{Key: k}
 	}
 	s := Sight{Key: k, Exists: true, UID: w.uid, Annotations: maps.Clone(w.annotations), Digest: "digest of " + w.template, Paused: w.paused, CaughtUp: true,
-		Replicas: w.replicas, Total: w.replicas, Available: w.replicas, Stuck: w.stuck, SettledAt: w.changedAt}
+		Replicas: w.replicas, Total: w.replicas, Available: w.replicas - w.missing, Stuck: w.stuck, SettledAt: w.changedAt}
 	s.Number = w.set(w.rolled).number
 	switch age := time.Since(w.changedAt); {
 	case age >= w.completeAfter:

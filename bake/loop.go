@@ -29,6 +29,8 @@ type Watcher interface {
 	Detect(ctx context.Context, k Key, known Known) (Detection, error)
 	// Crew says how the pods of a revision are.
 	Crew(ctx context.Context, k Key, r v1alpha1.Revision) (Crew, error)
+	// Look says what keeps pods from running: those of a revision, the candidate, and all others of the workload.
+	Look(ctx context.Context, k Key, r v1alpha1.Revision) (signals.PodLook, error)
 }
 
 // Undoer puts a revision back.
@@ -163,6 +165,10 @@ type work struct {
 	said     string // what the log said last of its verdict
 	// unasked is since when it cannot be found out what a guard has to know.
 	unasked time.Time
+	// looked is when its pods were looked at last, stuck what they amounted to, and unseen why they could not be looked at.
+	looked time.Time
+	stuck  *decide.PodFinding
+	unseen string
 	// waitedSince is when it first waited for another bake to be rolled back first.
 	waitedSince time.Time
 	// done is how many pods the rollback has brought back at most, and movedAt when it brought back the last of them.

@@ -39,6 +39,18 @@ func (p *process) Crew(_ context.Context, k Key, r v1alpha1.Revision) (Crew, err
 	return Crew{Ready: w != nil && w.rolled == r.Hash && time.Since(w.changedAt) >= w.readyAfter}, nil
 }
 
+func (p *process) Look(_ context.Context, k Key, _ v1alpha1.Revision) (signals.PodLook, error) {
+	if err := p.gone(); err != nil {
+		return signals.PodLook{}, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if w := p.workloads[k]; w != nil && w.look != nil {
+		return w.look()
+	}
+	return signals.PodLook{At: time.Now()}, nil
+}
+
 func (p *process) Undo(_ context.Context, k Key, uid string, judged, target v1alpha1.Revision) error {
 	if err := p.gone(); err != nil {
 		return err

@@ -21,6 +21,7 @@ const (
 	CodeNeverReady     = "never-ready"       // no new pod became ready in all the time given
 	CodeNotComplete    = "not-complete"      // the rollout did not complete in all the time given
 	CodeDeadline       = "progress-deadline" // the controller gave the rollout up: conclusive in itself
+	CodeUnavailable    = "unavailable"       // pods that were available once are not at the end
 	CodeMissed         = "missed"            // it happened while nobody watched, too long ago to judge
 	CodeReturn         = "known-good"        // it is a return to the known good revision
 	CodeRollbackFailed = "rollback-failed"   // the undo could not be carried out
@@ -30,6 +31,9 @@ const (
 
 // patience is how long a rollout may go on beyond its bake window before the bake gives up on it.
 const patience = time.Hour
+
+// soon is when the pods of a rollout are looked at again while none is ready.
+const soon = 5 * time.Second
 
 // verifyAtMost is how many times the policy's time recovery is measured for while it cannot be told.
 const verifyAtMost = 3
@@ -44,6 +48,8 @@ type State struct {
 	Current v1alpha1.Revision
 	// Crew is how the new revision's pods are. Looked up while Rolling, and with the ticks where pods' names do not tell.
 	Crew Crew
+	// Pods says why none of the new revision's pods can run; nil where one may, or where that is not known.
+	Pods *decide.PodFinding
 	// Gone are pods of the new revision that are there no more, and not on record yet.
 	Gone []v1alpha1.PodLife
 	// Unfound says that it is not known yet what measures the workload, and may be looked for now.
@@ -173,13 +179,40 @@ func (s State) rolling() Step {
 	if s.Crew.Ready {
 		return Step{Do: Begin}
 	}
+	if step, dead := s.cannotRun(); dead {
+		return step
+	}
 	if step, given := s.givenUp(); given {
 		return step
 	}
 	if limit := s.Bake.Spec.StartedAt.Add(s.Frozen.Window + patience); !s.Now.Before(limit) {
 		return end(v1alpha1.OutcomeInconclusive, CodeNeverReady, fmt.Sprintf("no pod of %s became ready in %s", rev(s.Bake.Spec.To), short(s.Now.Sub(s.Bake.Spec.StartedAt.Time))))
 	}
-	return Step{Do: Wait, Until: s.Now.Add(s.Frozen.Interval)}
+	return Step{Do: Wait, Until: s.Now.Add(min(s.Frozen.Interval, soon))}
+}
+
+// cannotRun treats a rollout as regressed none of whose pods can run, which needs neither traffic nor time.
+func (s State) cannotRun() (Step, bool) {
+	if s.Pods == nil || s.Pods.Fault != decide.FaultOwn {
+		return Step{}, false
+	}
+	return s.regressed([]v1alpha1.Reason{podReason(s.Pods)}), true
+}
+
+func podReason(f *decide.PodFinding) v1alpha1.Reason {
+	return v1alpha1.Reason{Code: f.Code, Sentence: f.Sentence}
+}
+
+// outOfTime treats a rollout as regressed whose time is over, unless others fare alike. What its pods say stands first.
+func (s State) outOfTime(sentence string) Step {
+	why := v1alpha1.Reason{Code: CodeDeadline, Sentence: CodeDeadline + ": " + sentence}
+	switch {
+	case s.Pods == nil:
+		return s.regressed([]v1alpha1.Reason{why})
+	case s.Pods.Fault == decide.FaultShared:
+		return Step{Do: End, Outcome: v1alpha1.OutcomeInconclusive, Reasons: []v1alpha1.Reason{podReason(s.Pods), why}, Observed: s.observed()}
+	}
+	return s.regressed([]v1alpha1.Reason{podReason(s.Pods), why})
 }
 
 // givenUp treats a rollout the controller itself has given up as regressed: its new pods cannot run.
@@ -188,8 +221,7 @@ func (s State) rolling() Step {
 // come back stands for it, until the rollout is complete.
 func (s State) givenUp() (Step, bool) {
 	if late := s.Crew.LateSince; !late.IsZero() && s.Bake.Status.CompletedAt == nil && !s.Now.Before(late.Add(s.Frozen.Deadline)) {
-		sentence := fmt.Sprintf("%s: %s of %s has not been ready for %s", CodeDeadline, s.Crew.Late, rev(s.Bake.Spec.To), short(s.Now.Sub(late)))
-		return s.regressed([]v1alpha1.Reason{{Code: CodeDeadline, Sentence: sentence}}), true
+		return s.outOfTime(fmt.Sprintf("%s of %s has not been ready for %s", s.Crew.Late, rev(s.Bake.Spec.To), short(s.Now.Sub(late)))), true
 	}
 	if s.Sight.Stuck == "" || !s.Sight.CaughtUp || s.Sight.Complete() {
 		return Step{}, false
@@ -197,9 +229,8 @@ func (s State) givenUp() (Step, bool) {
 	if at := s.Sight.SettledAt; !at.IsZero() && !at.After(s.Bake.Spec.StartedAt.Time) {
 		return Step{}, false // said of the rollout before: until a pod of an old revision that came back is up, it still stands
 	}
-	sentence := fmt.Sprintf("%s: %d of %d pods of %s are up after its progress deadline (%s)",
-		CodeDeadline, s.Sight.Updated-s.unavailable(), s.Sight.Replicas, rev(s.Bake.Spec.To), s.Sight.Stuck)
-	return s.regressed([]v1alpha1.Reason{{Code: CodeDeadline, Sentence: sentence}}), true
+	return s.outOfTime(fmt.Sprintf("%d of %d pods of %s are up after its progress deadline (%s)",
+		s.Sight.Updated-s.unavailable(), s.Sight.Replicas, rev(s.Bake.Spec.To), s.Sight.Stuck)), true
 }
 
 // unavailable is how many pods are not available; they are counted as new ones, because a stuck rollout's are.
@@ -210,6 +241,9 @@ func (s State) unavailable() int32 {
 func (s State) baking() Step {
 	if len(s.Gone) > 0 {
 		return Step{Do: Remember}
+	}
+	if step, dead := s.cannotRun(); dead {
+		return step
 	}
 	if s.Unfound {
 		return Step{Do: Find}
@@ -238,6 +272,19 @@ func (s State) baking() Step {
 	}
 	if over := s.Verdict != nil && !s.JudgedTo.Add(s.Frozen.Interval).Before(st.CompletedAt.Add(s.Frozen.Window)); !over && !s.early() {
 		return Step{Do: Wait}
+	}
+	if !s.Sight.Complete() {
+		// What serves well while pods are missing has not passed. A window more is for those that are just being added or moved.
+		if limit := st.CompletedAt.Add(2 * s.Frozen.Window); s.Now.Before(limit) {
+			return Step{Do: Wait}
+		}
+		why := v1alpha1.Reason{Code: CodeUnavailable, Sentence: fmt.Sprintf("%s: %d of %d pods were not available at the end of twice the window",
+			CodeUnavailable, max(s.Sight.Replicas-s.Sight.Available, 0), s.Sight.Replicas)}
+		all := append([]v1alpha1.Reason{why}, reasons(s.Verdict.Reasons)...)
+		if s.Pods != nil {
+			all = append([]v1alpha1.Reason{podReason(s.Pods)}, all...)
+		}
+		return Step{Do: End, Outcome: v1alpha1.OutcomeInconclusive, Reasons: all, Observed: s.observed()}
 	}
 	if s.Verdict.Result == decide.Healthy {
 		return Step{Do: End, Outcome: v1alpha1.OutcomePassed, Reasons: reasons(s.Verdict.Reasons), Good: true, Observed: s.observed()}

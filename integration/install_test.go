@@ -49,6 +49,7 @@ func TestAccountMayDoWhatItNeedsAndNoMore(t *testing.T) {
 		{true, "shop", "create bakes.bakewatch.dev"},
 		{true, "shop", "update bakes.bakewatch.dev --subresource=status"},
 		{true, "shop", "create events"},
+		{true, "shop", "list events"},
 		{true, "bakewatch", "get configmaps/bakewatch"},
 		{true, "bakewatch", "update leases.coordination.k8s.io/bakewatch"},
 

@@ -139,7 +139,7 @@ func TestNeverReadyIsRolledBack(t *testing.T) {
 	s.daemon(rules{})
 
 	b := good("web", "b")
-	b.spec, b.mode = quick, "crash"
+	b.spec, b.mode = quick, "unready"
 	s.deploy(b)
 	got := s.rolledBack("web", 1, 2, "a", 2, "progress-deadline")
 	if slices.Contains(codes(got), "threshold") {

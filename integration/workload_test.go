@@ -18,6 +18,7 @@ type app struct {
 	rps       int    // 40 if not set
 	errorRate float64
 	after     string            // behaves well for so long
+	memory    string            // limit of the container
 	mode      string            // of the playground's pods: crash, unready …
 	failPaths string            // on which they fail, in no metric
 	env       map[string]string // of the container
@@ -47,6 +48,9 @@ func (a app) yaml(t *testing.T) string {
 	note("mode", a.mode)
 	note("fail-paths", a.failPaths)
 	container := map[string]any{"name": "app", "image": "app:" + a.version}
+	if a.memory != "" {
+		container["resources"] = map[string]any{"limits": map[string]string{"memory": a.memory}}
+	}
 	var env []map[string]string
 	for k, v := range a.env {
 		env = append(env, map[string]string{"name": k, "value": v})

@@ -307,6 +307,7 @@ var rights = []right{
 	{"get", "", "serviceaccounts", "", "see whether what the good version refers to is there"},
 	{"get", "", "persistentvolumeclaims", "", "see whether what the good version refers to is there"},
 	{"create", "", "events", "", "tell on the workload"},
+	{"list", "", "events", "", "see why a new pod does not become ready"},
 	{"list", "", "services", "", "find the metrics of what leads to a workload"},
 	{"list", "networking.k8s.io", "ingresses", "", "find the metrics of what leads to a workload"},
 }

@@ -87,7 +87,7 @@ func (p *pod) run(ctx context.Context) {
 		<-p.ctx.Done()
 		return
 	}
-	if p.behavior.Mode == behavior.ImagePull {
+	if p.behavior.Mode == behavior.ImagePull || p.behavior.Mode == behavior.Registry {
 		p.pullForever()
 		return
 	}

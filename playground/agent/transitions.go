@@ -6,6 +6,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/bakewatch/bakewatch/playground/behavior"
 )
 
 // running shows all containers as started and not yet ready, and the pod's address.
@@ -70,12 +72,16 @@ func (p *pod) countRestart() {
 // pullForever never gets the image, and like a kubelet asks for it less and less often.
 func (p *pod) pullForever() {
 	image := p.obj.Spec.Containers[0].Image
+	why := "not found"
+	if p.behavior.Mode == behavior.Registry {
+		why = "unexpected status from HEAD request: 503 Service Unavailable"
+	}
 	for backoff := p.agent.opts.Timing.Backoff; ; backoff = min(2*backoff, p.agent.opts.Timing.MaxWait) {
-		p.waitFor("ErrImagePull", fmt.Sprintf("failed to pull and unpack image %q: not found", image))
+		p.waitFor("ErrImagePull", fmt.Sprintf("failed to pull and unpack image %q: %s", image, why))
 		if !sleep(p.ctx, time.Second) {
 			return
 		}
-		p.waitFor("ImagePullBackOff", fmt.Sprintf("Back-off pulling image %q: not found", image))
+		p.waitFor("ImagePullBackOff", fmt.Sprintf("Back-off pulling image %q: %s", image, why))
 		if !sleep(p.ctx, backoff) {
 			return
 		}

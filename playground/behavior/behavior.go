@@ -40,12 +40,13 @@ const (
 	OK        Mode = "ok"
 	Crash     Mode = "crash"
 	OOM       Mode = "oom"
-	ImagePull Mode = "imagepull"
+	ImagePull Mode = "imagepull" // the registry has no such image
+	Registry  Mode = "registry"  // the registry does not answer
 	Unready   Mode = "unready"
 	Silent    Mode = "silent"
 )
 
-var modes = []Mode{OK, Crash, OOM, ImagePull, Unready, Silent}
+var modes = []Mode{OK, Crash, OOM, ImagePull, Registry, Unready, Silent}
 
 // Behavior is what one pod does from its start on.
 type Behavior struct {

@@ -106,6 +106,9 @@ func excerpt(body []byte, contentType string) string {
 // bounded makes text of others fit to quote.
 func bounded(text string) string { return cut(oneLine(text), maxBounded) }
 
+// Excerpt is the beginning of a text of others, as one line of most runes.
+func Excerpt(text string, most int) string { return cut(oneLine(text), most) }
+
 // oneLine is text without breaks and without what cannot be printed.
 func oneLine(text string) string {
 	var out strings.Builder

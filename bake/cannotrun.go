@@ -1,0 +1,46 @@
+package bake
+
+import (
+	"context"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/bakewatch/bakewatch/api/v1alpha1"
+	"github.com/bakewatch/bakewatch/decide"
+)
+
+// lookEvery is how often the pods of a bake are looked at, at most: the watch tells of a rollout's every pod.
+const lookEvery = 2 * time.Second
+
+// lookAtPods says why none of the new pods can run, while some of the workload's are not available. That they cannot be looked at
+// ends nothing: the controller's own deadline still does.
+func (l *Loop) lookAtPods(ctx context.Context, k Key, w *work, s State) *decide.PodFinding {
+	phase := s.Bake.Status.Phase
+	switch {
+	case !s.Sight.Exists || s.Sight.UID != s.Bake.Spec.Workload.UID:
+		return nil
+	case phase != v1alpha1.PhaseRolling && phase != v1alpha1.PhaseBaking:
+		return nil
+	case s.Sight.CaughtUp && s.Sight.Available >= s.Sight.Replicas && s.Sight.Updated >= s.Sight.Replicas:
+		w.stuck = nil
+		return nil
+	case s.Now.Before(w.looked.Add(lookEvery)):
+		return w.stuck
+	}
+	w.looked, w.stuck = s.Now, nil
+	look, err := l.Watcher.Look(ctx, k, s.Bake.Spec.To)
+	if err != nil {
+		if w.unseen != err.Error() {
+			w.unseen = err.Error()
+			l.Log.Warn("the new pods cannot be looked at: a rollout whose pods cannot run is known by its progress deadline only", zap.String("bake", id(s.Bake)), zap.Error(err))
+		}
+		return nil
+	}
+	from := "what ran before"
+	if s.Bake.Spec.From != nil {
+		from = rev(*s.Bake.Spec.From)
+	}
+	w.unseen, w.stuck = "", decide.JudgePods(look, rev(s.Bake.Spec.To), from)
+	return w.stuck
+}

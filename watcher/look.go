@@ -1,0 +1,147 @@
+package watcher
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/bakewatch/bakewatch/api/v1alpha1"
+	"github.com/bakewatch/bakewatch/bake"
+	"github.com/bakewatch/bakewatch/signals"
+	states "github.com/bakewatch/bakewatch/signals/kubernetes"
+)
+
+const (
+	// maxLooked bounds how many pods of a side are looked at: as many tell enough of the others.
+	maxLooked = 200
+	// maxAsked bounds for how many pods that do not say themselves what is wrong the events are read.
+	maxAsked = 3
+	// maxEvents bounds how many events of a pod are read.
+	maxEvents = 50
+)
+
+// Look implements bake.Watcher.
+func (w *Watcher) Look(ctx context.Context, k bake.Key, r v1alpha1.Revision) (signals.PodLook, error) {
+	ctx, cancel := context.WithTimeout(ctx, listTimeout)
+	defer cancel()
+	out := signals.PodLook{At: time.Now()}
+	one := w.of(k)
+	if one == nil {
+		return out, fmt.Errorf("%s is not watched", called(k))
+	}
+	obj, found, err := one.informer.GetStore().GetByKey(k.Namespace + "/" + k.Name)
+	if err != nil || !found {
+		return out, err // it is gone, which its Sight says
+	}
+	o, _ := outlineOf(obj)
+	selector, err := metav1.LabelSelectorAsSelector(o.selector)
+	if err != nil {
+		return out, Explain(err, "read the selector of "+called(k))
+	}
+	doing := "look at the pods of " + called(k)
+	label, value := podLabel(k.Kind), PodLabel(k.Kind, r)
+	var quiet []*corev1.Pod // new ones that are not ready and do not say why
+	pulls := false          // a new one cannot pull its image
+	err = w.eachPod(ctx, k.Namespace, selector, maxPods, func(p *corev1.Pod) {
+		if !controlledBy(p, k, string(o.meta.UID)) {
+			return
+		}
+		side := &out.Baseline
+		if p.Labels[label] == value {
+			side = &out.Candidate
+		}
+		if len(*side) >= maxLooked {
+			return
+		}
+		s := states.State(p, nil, out.At)
+		*side = append(*side, s)
+		if side != &out.Candidate || s.Going {
+			return
+		}
+		switch {
+		case s.Trouble == nil && !s.Ready && len(quiet) < maxAsked:
+			quiet = append(quiet, p.DeepCopy())
+		case s.Trouble != nil && s.Trouble.Cause == signals.ImagePull:
+			pulls = true
+		}
+	})
+	if err != nil {
+		return out, Explain(err, doing)
+	}
+	for _, p := range quiet {
+		if err := w.ask(ctx, p, &out); err != nil {
+			return out, Explain(err, "read the events of pod "+p.Namespace+"/"+p.Name)
+		}
+	}
+	if pulls {
+		return out, Explain(w.elsewhere(ctx, k, selector, &out), "look at the other pods of namespace "+k.Namespace)
+	}
+	return out, nil
+}
+
+// eachPod calls look for each pod, page by page, and for no more than most.
+func (w *Watcher) eachPod(ctx context.Context, namespace string, selector labels.Selector, most int, look func(*corev1.Pod)) error {
+	options := metav1.ListOptions{LabelSelector: selector.String(), Limit: podPage}
+	for seen := 0; seen < most; {
+		list, err := w.client.CoreV1().Pods(namespace).List(ctx, options)
+		if err != nil {
+			return err
+		}
+		for i := range list.Items {
+			look(&list.Items[i])
+		}
+		seen += len(list.Items)
+		if options.Continue = list.Continue; options.Continue == "" {
+			return nil
+		}
+	}
+	return nil
+}
+
+// ask has a pod's events say what its status does not. Where they may not be read they say nothing.
+func (w *Watcher) ask(ctx context.Context, p *corev1.Pod, out *signals.PodLook) error {
+	list, err := w.client.CoreV1().Events(p.Namespace).List(ctx, metav1.ListOptions{
+		FieldSelector: "involvedObject.uid=" + string(p.UID) + ",type=" + corev1.EventTypeWarning, Limit: maxEvents})
+	switch {
+	case apierrors.IsForbidden(err):
+		return nil
+	case err != nil:
+		return err
+	}
+	i := slices.IndexFunc(out.Candidate, func(s signals.PodState) bool { return s.Name == p.Name })
+	out.Candidate[i] = states.State(p, list.Items, out.At)
+	return nil
+}
+
+// elsewhere looks for pods of other workloads of the namespace that cannot pull their images.
+func (w *Watcher) elsewhere(ctx context.Context, k bake.Key, mine labels.Selector, out *signals.PodLook) error {
+	seen := map[types.UID]bool{}
+	return w.eachPod(ctx, k.Namespace, labels.Everything(), maxPods, func(p *corev1.Pod) {
+		if mine.Matches(labels.Set(p.Labels)) || len(out.Elsewhere) >= maxLooked {
+			return
+		}
+		s := states.State(p, nil, out.At)
+		if s.Going || s.Trouble == nil || s.Trouble.Cause != signals.ImagePull {
+			return
+		}
+		owner := metav1.GetControllerOf(p)
+		if owner != nil && seen[owner.UID] {
+			return
+		}
+		name := p.Name
+		if owner != nil {
+			seen[owner.UID] = true
+			if name = signals.WorkloadOf(p.Name); name == "" {
+				name = owner.Name
+			}
+		}
+		out.Elsewhere = append(out.Elsewhere, signals.Pulling{Workload: name, Image: s.Trouble.Image, Pull: s.Trouble.Pull})
+	})
+}
