@@ -124,6 +124,7 @@ type Options struct {
 	Records  Records
 	Teller   Teller
 	Recorder Recorder              // nil: nothing is recorded
+	Prepare  func(Key, []string)   // told of each rollout when it begins, and of the signals that it is looked for; it does not block; may be nil
 	Policy   func() *policy.Config // the current policy; nil until there is one
 	Log      *zap.Logger
 	Metrics  *Metrics
@@ -511,6 +512,9 @@ func (l *Loop) begin(ctx context.Context, k Key, e *entry, d Detection, s Sight,
 		l.Log.Warn("a version that was rolled back is rolled out again", zap.String("workload", k.String()), zap.String("it", itIs(b.Spec, b.Spec.StartedAt.Time)), zap.String("by", r.ChangedBy))
 	}
 	l.Metrics.rollouts.Inc()
+	if l.Prepare != nil {
+		l.Prepare(k, e.work.frozen.Unfound())
+	}
 	if b.Status.Outcome != "" { // it was recorded, and ended, before a restart
 		e.close(b)
 		return nil

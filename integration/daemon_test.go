@@ -33,6 +33,9 @@ func (r rules) yaml(c *cluster) string {
 	if signals == "" {
 		signals = fmt.Sprintf("signals:\n  http-errors: {threshold: {max: %s, increase: 2x, floor: 0.5%%, minRequests: 20, ticks: 2}}", cmp.Or(r.max, "5%"))
 	}
+	if !strings.Contains(signals, "log-errors") {
+		signals += "\n  log-errors: {enabled: false}" // the playground's pods write of each error: the metrics would not be needed
+	}
 	if !strings.Contains(signals, "http-latency") {
 		// Stories run beside each other on few cores: requests are slow indeed when all of them start pods at once.
 		signals += "\n  http-latency: {enabled: false}"

@@ -41,6 +41,7 @@ func TestAccountMayDoWhatItNeedsAndNoMore(t *testing.T) {
 		{true, "shop", "list pods"},
 		{true, "shop", "get pods"},
 		{true, "shop", "delete pods"},
+		{true, "shop", "get pods --subresource=log"},
 		{true, "shop", "list services"},
 		{true, "shop", "get configmaps"},
 		{true, "shop", "get serviceaccounts"},

@@ -2,6 +2,9 @@ package policy
 
 import "github.com/bakewatch/bakewatch/decide"
 
+// Logs is the signal that is measured by logs.
+const Logs = "log-errors"
+
 // DefaultSignal is the signal that most workloads have.
 const DefaultSignal = "http-errors"
 
@@ -33,6 +36,8 @@ var presets = map[string]defaults{
 	"oom-kills": {about: "looks at a pod, one a tick, that found its container killed for want of memory", threshold: threshold(0.5, 3, 0.02, 2, 2), wording: decide.Wording{Counted: "looks at pods", Bad: "found an OOM kill"}},
 
 	"cpu-throttling": {about: "CPU periods in which a container was throttled", threshold: threshold(0.75, 3, 0.25, 100, 4), wording: decide.Wording{Counted: "CPU periods", Bad: "were throttled"}},
+	// A second of a pod is bad when a line in it tells of an error, however many do: a storm counts no more than its length.
+	Logs: {about: "seconds of pods in which they wrote a line of level error or a stack, in their containers' logs", threshold: threshold(0.5, 3, 0.1, 20, 3), wording: decide.Wording{Counted: "seconds of pods", Bad: "had an error in the log"}},
 	// Near its limit a container is about to be killed; what it uses below is its own business.
 	"memory": {about: "memory in use, as a share of the limit; of the pod that uses most", threshold: threshold(0.9, 10, 0.1, 1, 4), unit: "of the memory limit", value: true},
 }

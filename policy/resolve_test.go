@@ -175,7 +175,7 @@ func TestFor(t *testing.T) {
 			problems: []string{"bakewatch.dev/interval: is left out: interval must be at most half the verify, which is 2m"}},
 		{name: "annotations that cannot be read", target: annotated("window", "long", "interval", "0s", "http-errors.max", "", "http-errors.ticks", "two", "http-errors.mx", "1%", "grpc.max", "1%"),
 			problems: []string{
-				`bakewatch.dev/grpc.max: no signal "grpc" applies to this workload (known: cpu-throttling, grpc-errors, grpc-latency, http-errors, http-latency, ingress-errors, ingress-latency, memory, oom-kills, restarts)`,
+				`bakewatch.dev/grpc.max: no signal "grpc" applies to this workload (known: cpu-throttling, grpc-errors, grpc-latency, http-errors, http-latency, ingress-errors, ingress-latency, log-errors, memory, oom-kills, restarts)`,
 				`bakewatch.dev/http-errors.max: must be a share such as 5% or 0.05, not ""`,
 				`bakewatch.dev/http-errors.mx: unknown threshold "mx" (known: max, increase, floor, minRequests, ticks)`,
 				`bakewatch.dev/http-errors.ticks: must be a whole number, not "two"`,

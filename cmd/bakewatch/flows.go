@@ -1,6 +1,8 @@
 package main
 
 import (
+	"slices"
+
 	"github.com/bakewatch/bakewatch/bake"
 	"github.com/bakewatch/bakewatch/policy"
 	"github.com/bakewatch/bakewatch/signals/probe"
@@ -27,5 +29,12 @@ func (g *guard) changed(k bake.Key, loop *bake.Loop, watch *watcher.Watcher) {
 	loop.Notice(k)
 	if s := watch.Sight(k); s.Exists && !s.Complete() {
 		g.source.flows.Stir(probe.Workload{Kind: k.Kind, Namespace: k.Namespace, Name: k.Name})
+	}
+}
+
+// readAhead has the old pods' logs read while they are there.
+func (g *guard) readAhead(k bake.Key, by []string) {
+	if slices.Contains(by, policy.Logs) {
+		g.source.logs.Prepare(k.Kind, k.Namespace, k.Name)
 	}
 }

@@ -167,7 +167,7 @@ func (g *guard) lead(ctx context.Context) error {
 	finder := &discover.Finder{Sources: g.source.finders, Router: &discover.Cluster{Client: g.client, Dynamic: dyn}}
 	loop = bake.NewLoop(bake.Options{
 		Watcher: watch, Undoer: &rollback.Undoer{Client: g.client}, Source: g.source, Finder: finder, Records: bakes, Teller: g.teller, Recorder: g.recorder,
-		Policy: g.live.Current, Log: g.log, Metrics: g.metrics, Since: since,
+		Policy: g.live.Current, Log: g.log, Metrics: g.metrics, Since: since, Prepare: g.readAhead,
 	})
 	go watch.Run(ctx)
 	late := time.AfterFunc(5*time.Second, func() {
@@ -306,6 +306,7 @@ var rights = []right{
 	{"get", "", "configmaps", "", "see whether what the good version refers to is there"},
 	{"get", "", "serviceaccounts", "", "see whether what the good version refers to is there"},
 	{"get", "", "persistentvolumeclaims", "", "see whether what the good version refers to is there"},
+	{"get", "", "pods", "log", "measure workloads by their logs"},
 	{"create", "", "events", "", "tell on the workload"},
 	{"list", "", "events", "", "see why a new pod does not become ready"},
 	{"list", "", "services", "", "find the metrics of what leads to a workload"},

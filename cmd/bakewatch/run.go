@@ -25,6 +25,8 @@ import (
 	"github.com/bakewatch/bakewatch/act/announce"
 	"github.com/bakewatch/bakewatch/policy"
 	"github.com/bakewatch/bakewatch/policy/configmap"
+	podstates "github.com/bakewatch/bakewatch/signals/kubernetes"
+	"github.com/bakewatch/bakewatch/signals/logs"
 	"github.com/bakewatch/bakewatch/signals/probe"
 	"github.com/bakewatch/bakewatch/signals/prometheus"
 	"github.com/bakewatch/bakewatch/web"
@@ -137,8 +139,10 @@ func daemon(ctx context.Context, f runFlags, log *zap.Logger) error {
 	if err != nil {
 		return err
 	}
-	flows := probe.New(probe.Options{Cluster: &probe.API{Client: client}, Metrics: flowMetrics, Log: log})
-	source := &sources{metrics: sourceMetrics, flows: flows, troubles: troubles, log: log}
+	lister := &podstates.Lister{Client: client}
+	flows := probe.New(probe.Options{Cluster: &probe.API{Client: client, Pods: lister}, Metrics: flowMetrics, Log: log})
+	lines := logs.New(&logs.API{Client: client, Lister: lister}, log)
+	source := &sources{metrics: sourceMetrics, flows: flows, logs: lines, troubles: troubles, log: log}
 	guard := newGuard(f, kube, client, namespace, identity, live, source, troubles, reg, log)
 	desk := announce.New(log, reg, guard.delivered)
 	tell := &receivers{desk: desk, client: client, identity: identity, troubles: troubles, log: log}

@@ -14,6 +14,7 @@ import (
 	"github.com/bakewatch/bakewatch/policy"
 	"github.com/bakewatch/bakewatch/signals"
 	"github.com/bakewatch/bakewatch/signals/discover"
+	"github.com/bakewatch/bakewatch/signals/logs"
 	"github.com/bakewatch/bakewatch/signals/probe"
 	"github.com/bakewatch/bakewatch/signals/prometheus"
 	"github.com/bakewatch/bakewatch/web"
@@ -32,6 +33,7 @@ type metricsSource interface {
 type sources struct {
 	metrics  *prometheus.Metrics
 	flows    *probe.Source // always there: a bake that goes on may have flows that the policy of now has not
+	logs     *logs.Source  // likewise
 	troubles *web.Troubles
 	log      *zap.Logger
 
@@ -86,7 +88,10 @@ type recipe struct {
 
 // wanted are the sources that a policy names.
 func (s *sources) wanted(c *policy.Config) map[string]recipe {
-	out := map[string]recipe{signals.Probe: {nil, func() (metricsSource, error) { return s.flows, nil }}}
+	out := map[string]recipe{
+		signals.Probe: {nil, func() (metricsSource, error) { return s.flows, nil }},
+		signals.Logs:  {nil, func() (metricsSource, error) { return s.logs, nil }},
+	}
 	if p := c.Sources.Prometheus; p.URL != "" {
 		out[signals.Prometheus] = recipe{p, func() (metricsSource, error) {
 			o := prometheusOptions(p)

@@ -7,8 +7,6 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
-	"sync"
-	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -17,7 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/client-go/kubernetes"
 
-	"github.com/bakewatch/bakewatch/signals"
+	kube "github.com/bakewatch/bakewatch/signals/kubernetes"
 	"github.com/bakewatch/bakewatch/signals/probe/flow"
 )
 
@@ -74,37 +72,20 @@ func find(declared []Port, port flow.Port, of string) (uint16, error) {
 // API is the Cluster that the Kubernetes API tells of.
 type API struct {
 	Client kubernetes.Interface
-
-	mu    sync.Mutex
-	known map[Workload]selection
+	Pods   *kube.Lister
 }
 
-// selection is how a workload's pods are found. It changes only where a workload is made anew under its name.
-type selection struct {
-	selector string
-	uid      string
-	at       time.Time
-}
-
-const (
-	selectionFor = time.Minute
-	maxKnown     = 5000
-	maxListed    = 1000 // pods of a workload that are looked at
-)
+const maxListed = 1000 // pods of a workload that are looked at
 
 // Ready implements Cluster.
 func (a *API) Ready(ctx context.Context, w Workload) ([]Pod, error) {
-	sel, err := a.selection(ctx, w)
+	list, err := a.Pods.List(ctx, w, maxListed)
 	if err != nil {
 		return nil, err
 	}
-	list, err := a.Client.CoreV1().Pods(w.Namespace).List(ctx, metav1.ListOptions{LabelSelector: sel.selector, Limit: maxListed, ResourceVersion: "0"})
-	if err != nil {
-		return nil, fmt.Errorf("list the pods of %s: %w", w, err)
-	}
 	var out []Pod
-	for i := range list.Items {
-		if p, ok := readyPod(&list.Items[i], w, sel.uid); ok {
+	for i := range list {
+		if p, ok := readyPod(&list[i]); ok {
 			out = append(out, p)
 		}
 	}
@@ -135,10 +116,10 @@ func isReady(p *corev1.Pod) bool {
 	return false
 }
 
-// readyPod is a pod as flows know it, if it is the workload's and ready.
-func readyPod(p *corev1.Pod, w Workload, uid string) (Pod, bool) {
+// readyPod is a pod as flows know it, if it is ready.
+func readyPod(p *corev1.Pod) (Pod, bool) {
 	ip, err := netip.ParseAddr(p.Status.PodIP)
-	if err != nil || !isReady(p) || !ofWorkload(p, w, uid) {
+	if err != nil || !isReady(p) {
 		return Pod{}, false
 	}
 	out := Pod{Name: p.Name, UID: string(p.UID), IP: ip, Labels: p.Labels, Revision: p.Labels[appsv1.DefaultDeploymentUniqueLabelKey]}
@@ -153,71 +134,6 @@ func readyPod(p *corev1.Pod, w Workload, uid string) (Pod, bool) {
 		}
 	}
 	return out, true
-}
-
-// ofWorkload reports whether the workload made a pod: a Deployment's is owned by a ReplicaSet that has the Deployment's name
-// and the hash of the template.
-func ofWorkload(p *corev1.Pod, w Workload, uid string) bool {
-	owner := metav1.GetControllerOf(p)
-	switch {
-	case owner == nil:
-		return false
-	case w.Kind == "Deployment":
-		hash := p.Labels[appsv1.DefaultDeploymentUniqueLabelKey]
-		return owner.Kind == "ReplicaSet" && owner.Name == w.Name+"-"+hash && signals.PodOf(p.Name, w.Kind, w.Name)
-	}
-	return owner.Kind == w.Kind && string(owner.UID) == uid
-}
-
-// selection looks up how a workload's pods are found.
-func (a *API) selection(ctx context.Context, w Workload) (selection, error) {
-	a.mu.Lock()
-	known, ok := a.known[w]
-	a.mu.Unlock()
-	if ok && time.Since(known.at) < selectionFor {
-		return known, nil
-	}
-	var meta metav1.ObjectMeta
-	var pods *metav1.LabelSelector
-	var err error
-	apps := a.Client.AppsV1()
-	switch w.Kind {
-	case "Deployment":
-		var d *appsv1.Deployment
-		if d, err = apps.Deployments(w.Namespace).Get(ctx, w.Name, metav1.GetOptions{}); err == nil {
-			meta, pods = d.ObjectMeta, d.Spec.Selector
-		}
-	case "StatefulSet":
-		var s *appsv1.StatefulSet
-		if s, err = apps.StatefulSets(w.Namespace).Get(ctx, w.Name, metav1.GetOptions{}); err == nil {
-			meta, pods = s.ObjectMeta, s.Spec.Selector
-		}
-	case "DaemonSet":
-		var s *appsv1.DaemonSet
-		if s, err = apps.DaemonSets(w.Namespace).Get(ctx, w.Name, metav1.GetOptions{}); err == nil {
-			meta, pods = s.ObjectMeta, s.Spec.Selector
-		}
-	default:
-		err = fmt.Errorf("a %s has no pods that are known of", w.Kind)
-	}
-	if err != nil {
-		return selection{}, fmt.Errorf("read %s: %w", w, err)
-	}
-	selector, err := metav1.LabelSelectorAsSelector(pods)
-	if err != nil {
-		return selection{}, fmt.Errorf("read the selector of %s: %w", w, err)
-	}
-	if pods == nil || selector.Empty() {
-		return selection{}, fmt.Errorf("%s selects no pods", w)
-	}
-	found := selection{selector: selector.String(), uid: string(meta.UID), at: time.Now()}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.known == nil || len(a.known) >= maxKnown {
-		a.known = map[Workload]selection{}
-	}
-	a.known[w] = found
-	return found, nil
 }
 
 // Service implements Cluster. It lists, because reading all Services is what the daemon may do anyway.

@@ -10,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes/fake"
 
+	kube "github.com/bakewatch/bakewatch/signals/kubernetes"
 	"github.com/bakewatch/bakewatch/signals/probe/flow"
 )
 
@@ -40,7 +41,7 @@ func TestReady(t *testing.T) {
 		podOf("web-7d9f6c5b4-eeeee", func(p *corev1.Pod) { p.Status.PodIP = "" }),
 		podOf("web-7d9f6c5b4-fffff", func(p *corev1.Pod) { p.Status.Phase = corev1.PodFailed }),
 		podOf("web-7d9f6c5b4-ggggg", func(p *corev1.Pod) { p.Labels["app"] = "api" }))
-	api := &API{Client: client}
+	api := &API{Client: client, Pods: &kube.Lister{Client: client}}
 	got, err := api.Ready(t.Context(), web)
 	if err != nil || len(got) != 1 || got[0].Name != "web-7d9f6c5b4-x2k8p" || got[0].Revision != "7d9f6c5b4" || len(got[0].Ports) != 1 {
 		t.Fatalf("%+v %v", got, err)
@@ -62,7 +63,7 @@ func TestReady(t *testing.T) {
 			t.Errorf("%s serves: %v %v, want %v", c.p.Name, serves, err, c.want)
 		}
 	}
-	for _, w := range []Workload{{"Deployment", "shop", "gone"}, {"StatefulSet", "shop", "gone"}, {"DaemonSet", "shop", "gone"}, {"Job", "shop", "x"}} {
+	for _, w := range []Workload{{Kind: "Deployment", Namespace: "shop", Name: "gone"}, {Kind: "StatefulSet", Namespace: "shop", Name: "gone"}, {Kind: "DaemonSet", Namespace: "shop", Name: "gone"}, {Kind: "Job", Namespace: "shop", Name: "x"}} {
 		if _, err := api.Ready(t.Context(), w); err == nil || !strings.Contains(err.Error(), w.String()) {
 			t.Errorf("%s: %v", w, err)
 		}
@@ -81,8 +82,9 @@ func TestReadyOfAStatefulSet(t *testing.T) {
 			}
 		}
 	}
-	api := &API{Client: fake.NewClientset(set, podOf("db-0", owned("")), podOf("db-1", owned("s0")))} // db-1 is left of one that was deleted
-	got, err := api.Ready(t.Context(), Workload{"StatefulSet", "shop", "db"})
+	client := fake.NewClientset(set, podOf("db-0", owned("")), podOf("db-1", owned("s0"))) // db-1 is left of one that was deleted
+	api := &API{Client: client, Pods: &kube.Lister{Client: client}}
+	got, err := api.Ready(t.Context(), Workload{Kind: "StatefulSet", Namespace: "shop", Name: "db"})
 	if err != nil || len(got) != 1 || got[0].Name != "db-0" || got[0].Revision != "db-5f" {
 		t.Errorf("%+v %v", got, err)
 	}

@@ -40,7 +40,7 @@ func (c *cluster) Service(_ context.Context, _, name string, _ Pod, _ flow.Port)
 	return c.service, nil
 }
 
-var web = Workload{"Deployment", "shop", "web"}
+var web = Workload{Kind: "Deployment", Namespace: "shop", Name: "web"}
 
 // podAt is a pod that is served by a test's server.
 func podAt(address string) Pod {

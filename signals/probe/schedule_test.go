@@ -328,7 +328,7 @@ func TestTargetsAreBounded(t *testing.T) {
 		defer func() { f.stop() }()
 		var all []Standing
 		for i := range maxTargets + 1 {
-			all = append(all, Standing{Workload: Workload{"Deployment", "shop", fmt.Sprint("w", i)}, Signal: "flow-pay", Flow: oneStep})
+			all = append(all, Standing{Workload: Workload{Kind: "Deployment", Namespace: "shop", Name: fmt.Sprint("w", i)}, Signal: "flow-pay", Flow: oneStep})
 		}
 		f.stands(all...)
 		if err := f.Check(t.Context()); err == nil || f.targetCount() != maxTargets || !strings.Contains(err.Error(), "more than 1000 flows") {

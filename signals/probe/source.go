@@ -15,16 +15,12 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/bakewatch/bakewatch/signals"
+	kube "github.com/bakewatch/bakewatch/signals/kubernetes"
 	"github.com/bakewatch/bakewatch/signals/probe/flow"
 )
 
 // Workload names a workload.
-type Workload struct{ Kind, Namespace, Name string }
-
-// String is the workload as people write it.
-func (w Workload) String() string {
-	return w.Namespace + "/" + strings.ToLower(w.Kind) + "/" + w.Name
-}
+type Workload = kube.Workload
 
 // Standing is a flow that is run against a workload all the time, so that something is known of it before a rollout.
 type Standing struct {
@@ -169,7 +165,7 @@ func (s *Source) Read(_ context.Context, q signals.Question) ([]signals.Reading,
 	if !s.running {
 		return nil, errors.New("flows are not run by this process now")
 	}
-	t, err := s.target(key{Workload{q.Kind, q.Vars["namespace"], q.Workload}, q.Flow}, q.Signal)
+	t, err := s.target(key{Workload{Kind: q.Kind, Namespace: q.Vars["namespace"], Name: q.Workload}, q.Flow}, q.Signal)
 	if err != nil {
 		return nil, fmt.Errorf("run %s: %w", q.Signal, err)
 	}

@@ -1,0 +1,117 @@
+package logs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+
+	kube "github.com/bakewatch/bakewatch/signals/kubernetes"
+)
+
+// Workload names a workload.
+type Workload = kube.Workload
+
+// Pod is a pod of a workload.
+type Pod struct {
+	Name, UID  string
+	Born       time.Time
+	Containers []Container
+}
+
+// Container is one of a pod, and its last two runs.
+type Container struct {
+	Name string
+	Now  run // it is running; zero: it is not
+	Last run // the run before
+}
+
+// run is a span of time in which a container ran.
+type run struct{ from, to time.Time }
+
+// Cluster is where pods and their logs are. ErrNoLog and ErrForbidden are told apart from other errors.
+type Cluster interface {
+	Pods(ctx context.Context, w Workload) ([]Pod, error)
+	// Log opens what a container has written since a time, each line after its time. tail, if not 0, is how many lines at most,
+	// the newest; limit how many bytes, the oldest. last asks for the run before the present one.
+	Log(ctx context.Context, namespace, pod, container string, last bool, since time.Time, tail, limit int64) (io.ReadCloser, error)
+}
+
+// Errors of a Cluster.
+var (
+	ErrNoLog     = errors.New("there is no log")
+	ErrForbidden = errors.New("not permitted to read logs; apply deploy/rbac.yaml, which grants it")
+)
+
+// API is the Cluster that the Kubernetes API tells of.
+type API struct {
+	Client kubernetes.Interface
+	Lister *kube.Lister
+}
+
+const (
+	maxListed     = 500 // pods of a workload that are looked at
+	maxContainers = 4   // of a pod
+)
+
+// Pods implements Cluster.
+func (a *API) Pods(ctx context.Context, w Workload) ([]Pod, error) {
+	list, err := a.Lister.List(ctx, w, maxListed)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]Pod, 0, len(list))
+	for i := range list {
+		p := &list[i]
+		pod := Pod{Name: p.Name, UID: string(p.UID), Born: p.CreationTimestamp.Time}
+		for _, c := range p.Status.ContainerStatuses[:min(len(p.Status.ContainerStatuses), maxContainers)] {
+			pod.Containers = append(pod.Containers, containerOf(c))
+		}
+		out = append(out, pod)
+	}
+	return out, nil
+}
+
+func containerOf(s corev1.ContainerStatus) Container {
+	c := Container{Name: s.Name}
+	ended := s.LastTerminationState.Terminated
+	if s.State.Running != nil {
+		c.Now.from = s.State.Running.StartedAt.Time
+	}
+	if s.State.Terminated != nil {
+		ended = s.State.Terminated
+	}
+	if ended != nil {
+		c.Last = run{ended.StartedAt.Time, ended.FinishedAt.Time}
+	}
+	return c
+}
+
+// Log implements Cluster.
+func (a *API) Log(ctx context.Context, namespace, pod, container string, last bool, since time.Time, tail, limit int64) (io.ReadCloser, error) {
+	o := &corev1.PodLogOptions{Container: container, Previous: last, Timestamps: true, LimitBytes: &limit}
+	if !since.IsZero() {
+		at := metav1.NewTime(since)
+		o.SinceTime = &at
+	}
+	if tail > 0 {
+		o.TailLines = &tail
+	}
+	body, err := a.Client.CoreV1().Pods(namespace).GetLogs(pod, o).Stream(ctx)
+	doing := fmt.Sprintf("read the log of container %s of pod %s/%s", container, namespace, pod)
+	switch {
+	case err == nil:
+		return body, nil
+	case apierrors.IsForbidden(err):
+		return nil, fmt.Errorf("%s: %w: %w", doing, ErrForbidden, err)
+	case apierrors.IsNotFound(err), apierrors.IsBadRequest(err): // it is gone, or has not started, or never ran before
+		return nil, fmt.Errorf("%s: %w: %w", doing, ErrNoLog, err)
+	}
+	return nil, fmt.Errorf("%s: %w", doing, err)
+}
