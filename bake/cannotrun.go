@@ -44,3 +44,17 @@ func (l *Loop) lookAtPods(ctx context.Context, k Key, w *work, s State) *decide.
 	w.unseen, w.stuck = "", decide.JudgePods(look, rev(s.Bake.Spec.To), from)
 	return w.stuck
 }
+
+// collectFor bounds how long an action waits for the evidence.
+const collectFor = 5 * time.Second
+
+// collect keeps what will be gone with the new pods. Nothing that goes wrong with it keeps from acting.
+func (l *Loop) collect(ctx context.Context, k Key, b *v1alpha1.Bake) []v1alpha1.PodEvidence {
+	ctx, cancel := context.WithTimeout(ctx, collectFor)
+	defer cancel()
+	out, err := l.Watcher.Collect(ctx, k, b.Spec.To)
+	if err != nil {
+		l.Log.Warn("how the new pods were could not be recorded in full", zap.String("bake", id(b)), zap.Error(err))
+	}
+	return out
+}

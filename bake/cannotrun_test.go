@@ -61,6 +61,9 @@ func TestCannotRun(t *testing.T) {
 				case c.outcome == v1alpha1.OutcomeRolledBack:
 					w.pass(5 * time.Minute)
 					wantOutcome(t, w.bake(t, 2), c.outcome, c.code)
+					if got := w.bake(t, 2).Status.Evidence; len(got) != 1 || got[0].State != "ready" {
+						t.Errorf("the evidence that could be collected is not on record: %+v", got)
+					}
 				case c.outcome != "":
 					wantOutcome(t, b, c.outcome, c.code)
 				case b.Status.Outcome != "" || b.Status.Phase != v1alpha1.PhaseRolling:

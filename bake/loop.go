@@ -31,6 +31,8 @@ type Watcher interface {
 	Crew(ctx context.Context, k Key, r v1alpha1.Revision) (Crew, error)
 	// Look says what keeps pods from running: those of a revision, the candidate, and all others of the workload.
 	Look(ctx context.Context, k Key, r v1alpha1.Revision) (signals.PodLook, error)
+	// Collect says how some pods of a revision are, and what they wrote last. What it could collect it returns with an error, too.
+	Collect(ctx context.Context, k Key, r v1alpha1.Revision) ([]v1alpha1.PodEvidence, error)
 }
 
 // Undoer puts a revision back.

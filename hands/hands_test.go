@@ -35,6 +35,8 @@ func undone() *v1alpha1.Bake {
 		Status: v1alpha1.BakeStatus{
 			Outcome: v1alpha1.OutcomeRolledBack, Why: "http-errors: 8% of 900 requests failed on rev 2 against 0.1% on rev 1",
 			Reasons: []v1alpha1.Reason{{Code: "threshold", Signal: "http-errors", Sentence: "http-errors: 8% of 900 requests failed on rev 2 against 0.1% on rev 1"}},
+			Evidence: []v1alpha1.PodEvidence{{Name: "web-557-x", Node: "node-1", State: "CrashLoopBackOff of container app, exit code 1", Restarts: 4,
+				Events: []string{"BackOff: Back-off restarting failed container"}, Container: "app", Lines: []string{"starting", "``` fatal: *cannot* start"}}},
 			Signals: []v1alpha1.SignalSummary{{Name: "http-errors", Candidate: "72 / 900", Baseline: "1 / 1000", History: "9 / 9000"}},
 			FoundAt: at(31), Service: "web", Measured: []v1alpha1.Measured{{Signal: "http-errors", Source: "prometheus", Preset: "http_requests_total by code", By: "pod", Requests: "http_requests_total{namespace=\"$namespace\"}"}},
 			NotMeasured:  []v1alpha1.NotMeasured{{Signal: "http-errors", Source: "prometheus", Preset: "Istio sidecar", Why: "no such metric"}},

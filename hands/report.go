@@ -67,6 +67,25 @@ func WriteReport(w io.Writer, b *v1alpha1.Bake) error {
 		}
 	}
 
+	if len(st.Evidence) > 0 {
+		r.WriteString("\n## New pods at that moment\n")
+	}
+	for _, p := range st.Evidence {
+		fmt.Fprintf(&r, "\n**%s** on %s: %s\n", line(p.Name), line(orDash(p.Node)), line(p.State))
+		if len(p.Events) > 0 {
+			r.WriteString("\n")
+		}
+		for _, e := range p.Events {
+			fmt.Fprintf(&r, "- %s\n", line(e))
+		}
+		if len(p.Lines) > 0 {
+			fmt.Fprintf(&r, "\nThe last that container %s wrote:\n\n", line(p.Container))
+		}
+		for _, l := range p.Lines {
+			fmt.Fprintf(&r, "    %s\n", strings.Join(strings.Fields(l), " ")) // indented: no line of others ends the block
+		}
+	}
+
 	r.WriteString("\n## The runbook's checklist\n\n")
 	for _, item := range checklist(b) {
 		box := " "
@@ -142,16 +161,17 @@ func checklist(b *v1alpha1.Bake) []item {
 	undone := rb != nil && rb.PatchedAt != nil
 	items := []item{
 		{len(st.Signals) > 0, "metrics of new and old pods compared"},
+		{len(st.Evidence) > 0, "pod states, events and the last lines of new pods kept"},
 		{b.Spec.From != nil, "a known good revision to go back to"},
 		{undone, "rolled back"},
 		{undone && rb.AvailableAt != nil, "the rollback watched until it was complete"},
 		{undone && rb.Recovered != "" && rb.Recovered != "Unknown", "recovery verified: " + cmp.Or(ifAny(rb), "not measured")},
 		{slices.ContainsFunc(st.Announced, func(r v1alpha1.Receipt) bool { return r.Error == "" && r.Stage == "ended" }), "people told, with the reason"},
-		{false, "left to people: look at the new version's logs, and at whether a database migration ran with it"},
+		{false, "left to people: look at whether a database migration ran with it"},
 		{false, "left to people: revert the change where it came from, or the next deploy brings it back"},
 	}
 	if st.Outcome == v1alpha1.OutcomePassed || st.EndedAt == nil {
-		return items[:2] // there is nothing to clean up
+		return []item{items[0], items[2]} // there is nothing to clean up
 	}
 	return items
 }

@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -27,15 +28,18 @@ func TestCannotRun(t *testing.T) {
 	b := goodSet("b")
 	b.mode = "crash"
 	s.deploy(b)
-	for _, c := range []struct{ name, code, says string }{
-		{"crash", "crash-loop", "with exit code 1"},
-		{"memory", "oom-killed", "its memory limit is 64Mi"},
-		{"image", "image-pull", "image app:b of container app"},
-		{db, "crash-loop", "container app of db-1 ended"},
+	for _, c := range []struct{ name, code, says, seen string }{
+		{"crash", "crash-loop", "with exit code 1", "fatal: cannot start"},
+		{"memory", "oom-killed", "its memory limit is 64Mi", "OOMKilled of container app, memory limit 64Mi"},
+		{"image", "image-pull", "image app:b of container app", "ImagePullBackOff of container app, image app:b"},
+		{db, "crash-loop", "container app of db-1 ended", "fatal: cannot start"},
 	} {
 		got := s.rolledBack(c.name, 1, 2, "a", 2, c.code)
 		if !strings.Contains(got.Status.Why, c.says) {
 			t.Errorf("%s: it does not say %q: %s", c.name, c.says, got.Status.Why)
+		}
+		if len(got.Status.Evidence) == 0 || !strings.Contains(fmt.Sprint(got.Status.Evidence), c.seen) {
+			t.Errorf("%s: what was seen does not say %q: %+v", c.name, c.seen, got.Status.Evidence)
 		}
 	}
 }

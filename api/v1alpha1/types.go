@@ -319,6 +319,38 @@ type BakeStatus struct {
 	// +kubebuilder:validation:MaxItems=100
 	// +optional
 	Migrations []Migration `json:"migrations,omitempty"`
+	// Evidence is how some of the new pods were when it was decided to act, or that a person has to: soon they are gone. Those
+	// that do not run come first.
+	// +kubebuilder:validation:MaxItems=3
+	// +optional
+	Evidence []PodEvidence `json:"evidence,omitempty"`
+}
+
+// PodEvidence is how a new pod was at a moment. Nothing that looks like a secret, and no value of the pod's variables, is in it.
+type PodEvidence struct {
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name"`
+	// +kubebuilder:validation:MaxLength=253
+	// +optional
+	Node string `json:"node,omitempty"`
+	// State is one line: ready, or what keeps it from that.
+	// +kubebuilder:validation:MaxLength=600
+	State string `json:"state"`
+	// Restarts is how often its container that ended most often has ended.
+	// +optional
+	Restarts int32 `json:"restarts,omitempty"`
+	// Events are the newest warnings of it, oldest first.
+	// +kubebuilder:validation:MaxItems=5
+	// +optional
+	Events []string `json:"events,omitempty"`
+	// Container is whose Lines these are: that which ended most often, before it ended, if any did.
+	// +kubebuilder:validation:MaxLength=63
+	// +optional
+	Container string `json:"container,omitempty"`
+	// Lines are the last that it wrote.
+	// +kubebuilder:validation:MaxItems=20
+	// +optional
+	Lines []string `json:"lines,omitempty"`
 }
 
 // Bake is the supervised life of one rollout, and its record.

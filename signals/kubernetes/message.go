@@ -88,3 +88,16 @@ func (h *hider) cut(text string, most int) string {
 	text = text[:min(len(text), 8*most)] // it is looked at only so far
 	return flow.Excerpt(h.redactor.Redact(text), most)
 }
+
+// Short makes lines that a pod's containers wrote, or that were written of it, fit to show: each no longer than most runes, and
+// without the values of its variables.
+func Short(pod *corev1.Pod, lines []string, most int) []string {
+	h := hide(pod)
+	out := make([]string, 0, len(lines))
+	for _, line := range lines {
+		if line = h.cut(line, most); line != "" {
+			out = append(out, line)
+		}
+	}
+	return out
+}

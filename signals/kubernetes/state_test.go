@@ -148,6 +148,14 @@ func TestStateSaysNothingSecret(t *testing.T) {
 	}
 }
 
+func TestShort(t *testing.T) {
+	p := podWith(true, runs(time.Minute, 0))
+	got := Short(p, []string{"connected to postgres://web:hunter2hunter2@db/web", "", "Authorization: Bearer abcdefghijklmnop", strings.Repeat("é", 500)}, 240)
+	if all := strings.Join(got, "|"); len(got) != 3 || strings.Contains(all, "hunter2") || strings.Contains(all, "abcdefghijklmnop") || utf8.RuneCountInString(got[2]) > 240 {
+		t.Errorf("%q", got)
+	}
+}
+
 // FuzzState: whatever a pod's status says, its state is bounded and can be written down.
 func FuzzState(f *testing.F) {
 	for _, p := range []*corev1.Pod{podWith(true, runs(time.Minute, 0)), podWith(false, after(waits("CrashLoopBackOff", "", 4), "OOMKilled", 137)), podWith(false, waits("ErrImagePull", "manifest unknown", 0))} {
