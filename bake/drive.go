@@ -77,6 +77,7 @@ func (l *Loop) state(ctx context.Context, k Key, e *entry, live policy.Resolved)
 	}
 	if err == nil {
 		s.Pods = l.lookAtPods(ctx, k, w, s)
+		s.Migrated = l.migrations(ctx, k, w, s, false)
 	}
 	if err != nil {
 		return s, next, fmt.Errorf("see how far %s of %s is: %w", rev(b.Spec.To), k, err)
@@ -89,6 +90,9 @@ func (l *Loop) state(ctx context.Context, k Key, e *entry, live policy.Resolved)
 		}
 	}
 	l.compare(&s, w)
+	if Next(s).Do == Intend {
+		s.Migrated = l.migrations(ctx, k, w, s, true) // as of now: one may have run since
+	}
 	if Next(s).Do == Intend {
 		if err := l.inquire(ctx, k, w, &s); err != nil {
 			return s, next, err
@@ -217,6 +221,11 @@ func (l *Loop) carry(ctx context.Context, k Key, e *entry, s State, step Step) e
 		}
 	case Complete:
 		st.CompletedAt = now(s)
+	case Migrate:
+		st.Migrations = append(st.Migrations, s.Migrated...)
+		for _, m := range s.Migrated {
+			l.Log.Info("a database migration ran", zap.String("bake", id(b)), zap.String("tool", m.Tool), zap.String("migration", m.Name), zap.String("pod", m.Pod))
+		}
 	case Remember:
 		st.Pods = append(st.Pods, s.Gone...)
 	case Single:

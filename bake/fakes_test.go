@@ -46,7 +46,8 @@ type workload struct {
 	stuck                     string
 	owned                     bool // managedFields hold an entry of ours
 	look                      func() (signals.PodLook, error)
-	missing                   int32 // pods that are not available
+	migrates                  map[string]func() []v1alpha1.Migration // by the revision's hash
+	missing                   int32                                  // pods that are not available
 }
 
 type set struct {

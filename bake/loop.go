@@ -128,10 +128,12 @@ type Options struct {
 	Recorder Recorder              // nil: nothing is recorded
 	Prepare  func(Key, []string)   // told of each rollout when it begins, and of the signals that it is looked for; it does not block; may be nil
 	Policy   func() *policy.Config // the current policy; nil until there is one
-	Log      *zap.Logger
-	Metrics  *Metrics
-	Since    time.Time // when guarding began: rollouts before it are the way things were
-	Workers  int       // how many workloads are worked on at once
+	// Migrations are the database migrations that ran with a revision since a time; nil: they are not looked for.
+	Migrations func(ctx context.Context, k Key, to v1alpha1.Revision, since time.Time) ([]v1alpha1.Migration, error)
+	Log        *zap.Logger
+	Metrics    *Metrics
+	Since      time.Time // when guarding began: rollouts before it are the way things were
+	Workers    int       // how many workloads are worked on at once
 }
 
 // Loop drives every bake: it looks at one workload at a time, takes the steps that are due, and looks again later. There
@@ -172,6 +174,9 @@ type work struct {
 	looked time.Time
 	stuck  *decide.PodFinding
 	unseen string
+	// sought is when migrations were looked for last, and unsought why they could not be found.
+	sought   time.Time
+	unsought string
 	// waitedSince is when it first waited for another bake to be rolled back first.
 	waitedSince time.Time
 	// done is how many pods the rollback has brought back at most, and movedAt when it brought back the last of them.

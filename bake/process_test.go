@@ -55,6 +55,15 @@ func (p *process) Collect(_ context.Context, _ Key, r v1alpha1.Revision) ([]v1al
 	return []v1alpha1.PodEvidence{{Name: r.Name + "-1", State: "ready"}}, errors.New("the events could not be read")
 }
 
+func (p *process) migrations(_ context.Context, k Key, to v1alpha1.Revision, _ time.Time) ([]v1alpha1.Migration, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if w := p.workloads[k]; w != nil && w.migrates[to.Hash] != nil {
+		return w.migrates[to.Hash](), nil
+	}
+	return nil, nil
+}
+
 func (p *process) Undo(_ context.Context, k Key, uid string, judged, target v1alpha1.Revision) error {
 	if err := p.gone(); err != nil {
 		return err
@@ -296,7 +305,7 @@ func (w *world) start(set ...func(*process)) *process {
 	}
 	p.loop = NewLoop(Options{Watcher: p, Undoer: p, Source: p, Finder: p.finder, Records: recordsOf{p}, Teller: teller{&w.people, p}, Recorder: w.recorder,
 		Policy: func() *policy.Config { w.cluster.mu.Lock(); defer w.cluster.mu.Unlock(); return w.config }, Log: zap.NewNop(),
-		Metrics: NewMetrics(prometheus.NewRegistry()), Since: w.since, Workers: 2})
+		Metrics: NewMetrics(prometheus.NewRegistry()), Since: w.since, Workers: 2, Migrations: p.migrations})
 	w.cluster.mu.Lock()
 	w.notify = p.loop.Notice
 	var keys []Key

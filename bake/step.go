@@ -50,6 +50,8 @@ type State struct {
 	Crew Crew
 	// Pods says why none of the new revision's pods can run; nil where one may, or where that is not known.
 	Pods *decide.PodFinding
+	// Migrated are the database migrations that ran with the rollout and are not on record yet.
+	Migrated []v1alpha1.Migration
 	// Gone are pods of the new revision that are there no more, and not on record yet.
 	Gone []v1alpha1.PodLife
 	// Unfound says that it is not known yet what measures the workload, and may be looked for now.
@@ -103,6 +105,7 @@ const (
 	Begin    Do = "begin"    // the first new pod is ready: start judging
 	Find     Do = "find"     // find out what measures the workload
 	Complete Do = "complete" // the rollout is complete: the window starts
+	Migrate  Do = "migrate"  // record the database migrations that ran
 	Remember Do = "remember" // record the pods that are gone
 	Intend   Do = "intend"   // record the intent to roll back
 	Undo     Do = "undo"     // carry the undo out, and record its receipt
@@ -176,6 +179,9 @@ func (s State) movedOn() bool {
 }
 
 func (s State) rolling() Step {
+	if len(s.Migrated) > 0 {
+		return Step{Do: Migrate}
+	}
 	if s.Crew.Ready {
 		return Step{Do: Begin}
 	}
@@ -239,6 +245,9 @@ func (s State) unavailable() int32 {
 }
 
 func (s State) baking() Step {
+	if len(s.Migrated) > 0 {
+		return Step{Do: Migrate}
+	}
 	if len(s.Gone) > 0 {
 		return Step{Do: Remember}
 	}

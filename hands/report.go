@@ -67,6 +67,12 @@ func WriteReport(w io.Writer, b *v1alpha1.Bake) error {
 		}
 	}
 
+	if len(st.Migrations) > 0 {
+		r.WriteString("\n## Database migrations that ran with it\n\n")
+	}
+	for _, m := range st.Migrations {
+		fmt.Fprintf(&r, "- %s %s, in container %s of %s\n", line(m.Tool), line(m.Name), line(m.Container), line(m.Pod))
+	}
 	if len(st.Evidence) > 0 {
 		r.WriteString("\n## New pods at that moment\n")
 	}
@@ -167,7 +173,7 @@ func checklist(b *v1alpha1.Bake) []item {
 		{undone && rb.AvailableAt != nil, "the rollback watched until it was complete"},
 		{undone && rb.Recovered != "" && rb.Recovered != "Unknown", "recovery verified: " + cmp.Or(ifAny(rb), "not measured")},
 		{slices.ContainsFunc(st.Announced, func(r v1alpha1.Receipt) bool { return r.Error == "" && r.Stage == "ended" }), "people told, with the reason"},
-		{false, "left to people: look at whether a database migration ran with it"},
+		{false, "left to people: look at whether a database migration ran with it that its log does not tell of"},
 		{false, "left to people: revert the change where it came from, or the next deploy brings it back"},
 	}
 	if st.Outcome == v1alpha1.OutcomePassed || st.EndedAt == nil {

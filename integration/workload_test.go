@@ -18,6 +18,7 @@ type app struct {
 	rps       int    // 40 if not set
 	errorRate float64
 	after     string            // behaves well for so long
+	log       string            // lines that the container writes when it starts
 	memory    string            // limit of the container
 	mode      string            // of the playground's pods: crash, unready …
 	failPaths string            // on which they fail, in no metric
@@ -46,6 +47,7 @@ func (a app) yaml(t *testing.T) string {
 	}
 	note("after", a.after)
 	note("mode", a.mode)
+	note("log", a.log)
 	note("fail-paths", a.failPaths)
 	container := map[string]any{"name": "app", "image": "app:" + a.version}
 	if a.memory != "" {

@@ -197,6 +197,11 @@ func PodLabel(kind string, r v1alpha1.Revision) string {
 	return r.Hash
 }
 
+// RevisionLabel is the label that all pods of a revision have.
+func RevisionLabel(kind string, r v1alpha1.Revision) (key, value string) {
+	return podLabel(kind), PodLabel(kind, r)
+}
+
 // Trouble is what a Deployment's conditions say is wrong.
 func (w *Workload) Trouble() string {
 	d, ok := w.object.(*appsv1.Deployment)

@@ -1,10 +1,16 @@
 package main
 
 import (
+	"context"
 	"slices"
+	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/bakewatch/bakewatch/api/v1alpha1"
 	"github.com/bakewatch/bakewatch/bake"
 	"github.com/bakewatch/bakewatch/policy"
+	"github.com/bakewatch/bakewatch/signals/logs"
 	"github.com/bakewatch/bakewatch/signals/probe"
 	"github.com/bakewatch/bakewatch/watcher"
 )
@@ -37,4 +43,15 @@ func (g *guard) readAhead(k bake.Key, by []string) {
 	if slices.Contains(by, policy.Logs) {
 		g.source.logs.Prepare(k.Kind, k.Namespace, k.Name)
 	}
+}
+
+// migrations are the database migrations that a rollout's containers wrote of.
+func (g *guard) migrations(ctx context.Context, k bake.Key, to v1alpha1.Revision, since time.Time) ([]v1alpha1.Migration, error) {
+	key, value := watcher.RevisionLabel(k.Kind, to)
+	all, err := g.source.logs.Migrations(ctx, logs.Workload{Kind: k.Kind, Namespace: k.Namespace, Name: k.Name}, key, value, since)
+	out := make([]v1alpha1.Migration, 0, len(all))
+	for _, m := range all {
+		out = append(out, v1alpha1.Migration{Tool: m.Tool, Name: m.Name, Pod: m.Pod, Container: m.Container, At: metav1.MicroTime{Time: m.At}})
+	}
+	return out, err
 }

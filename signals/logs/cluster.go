@@ -41,6 +41,9 @@ type Cluster interface {
 	// Log opens what a container has written since a time, each line after its time. tail, if not 0, is how many lines at most,
 	// the newest; limit how many bytes, the oldest. last asks for the run before the present one.
 	Log(ctx context.Context, namespace, pod, container string, last bool, since time.Time, tail, limit int64) (io.ReadCloser, error)
+	// Starts are the containers of the workload's pods that have that label, init containers included, and those of Jobs that carry
+	// the workload's labels and were made since then.
+	Starts(ctx context.Context, w Workload, key, value string, since time.Time) ([]Start, error)
 }
 
 // Errors of a Cluster.
@@ -114,4 +117,71 @@ func (a *API) Log(ctx context.Context, namespace, pod, container string, last bo
 		return nil, fmt.Errorf("%s: %w: %w", doing, ErrNoLog, err)
 	}
 	return nil, fmt.Errorf("%s: %w", doing, err)
+}
+
+// The labels that say that a Job belongs to a workload, when both have the same value of one.
+var familyLabels = []string{"app.kubernetes.io/instance", "app.kubernetes.io/name", "app.kubernetes.io/part-of", "app", "release", "io.kompose.service"}
+
+const (
+	jobLabel  = "batch.kubernetes.io/job-name"
+	maxListen = 100 // pods of Jobs that are looked at
+)
+
+// Starts implements Cluster.
+func (a *API) Starts(ctx context.Context, w Workload, key, value string, since time.Time) ([]Start, error) {
+	list, err := a.Lister.List(ctx, w, maxListed)
+	if err != nil {
+		return nil, err
+	}
+	var out []Start
+	family := map[string]string{}
+	for i := range list {
+		p := &list[i]
+		if p.Labels[key] != value {
+			continue
+		}
+		for _, l := range familyLabels {
+			if v := p.Labels[l]; v != "" {
+				family[l] = v
+			}
+		}
+		out = append(out, startsOf(p)...)
+	}
+	jobs, err := a.Client.CoreV1().Pods(w.Namespace).List(ctx, metav1.ListOptions{LabelSelector: jobLabel, Limit: maxListen, ResourceVersion: "0"})
+	if err != nil {
+		return out, fmt.Errorf("list the pods of jobs in namespace %s: %w", w.Namespace, err)
+	}
+	for i := range jobs.Items {
+		p := &jobs.Items[i]
+		if p.CreationTimestamp.Time.Before(since) {
+			continue
+		}
+		for l, v := range family {
+			if p.Labels[l] == v {
+				out = append(out, startsOf(p)...)
+				break
+			}
+		}
+	}
+	return out, nil
+}
+
+// startsOf are the containers of a pod that run or ran.
+func startsOf(p *corev1.Pod) []Start {
+	var out []Start
+	for _, list := range [][]corev1.ContainerStatus{p.Status.InitContainerStatuses, p.Status.ContainerStatuses} {
+		for _, c := range list[:min(len(list), maxContainers)] {
+			s := Start{UID: string(p.UID), Pod: p.Name, Container: c.Name, Began: p.CreationTimestamp.Time}
+			switch {
+			case c.State.Running != nil:
+				s.Began = c.State.Running.StartedAt.Time
+			case c.State.Terminated != nil:
+				s.Began, s.Done = c.State.Terminated.StartedAt.Time, c.RestartCount == 0 || c.State.Terminated.ExitCode == 0
+			case c.RestartCount == 0:
+				continue
+			}
+			out = append(out, s)
+		}
+	}
+	return out
 }

@@ -48,6 +48,7 @@ type Source struct {
 	mu        sync.Mutex
 	pods      map[string]*tally // by UID
 	looked    map[Workload]look
+	starts    map[string]seen // by the pod's UID and the container
 	preparing int
 }
 
@@ -59,7 +60,7 @@ type look struct {
 
 // New makes a Source.
 func New(cluster Cluster, log *zap.Logger) *Source {
-	return &Source{cluster: cluster, log: log, now: time.Now, room: make(chan struct{}, allAtOnce), pods: map[string]*tally{}, looked: map[Workload]look{}}
+	return &Source{cluster: cluster, log: log, now: time.Now, room: make(chan struct{}, allAtOnce), pods: map[string]*tally{}, looked: map[Workload]look{}, starts: map[string]seen{}}
 }
 
 // Find implements discover.Source: a workload is measured by its logs where they may be read.
