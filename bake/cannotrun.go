@@ -2,12 +2,15 @@ package bake
 
 import (
 	"context"
+	"fmt"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
 
 	"github.com/bakewatch/bakewatch/api/v1alpha1"
 	"github.com/bakewatch/bakewatch/decide"
+	"github.com/bakewatch/bakewatch/signals"
 )
 
 // lookEvery is how often the pods of a bake are looked at, at most: the watch tells of a rollout's every pod.
@@ -41,8 +44,33 @@ func (l *Loop) lookAtPods(ctx context.Context, k Key, w *work, s State) *decide.
 	if s.Bake.Spec.From != nil {
 		from = rev(*s.Bake.Spec.From)
 	}
+	w.unprobed = len(look.Candidate) > 0 && !slices.ContainsFunc(look.Candidate, func(p signals.PodState) bool { return p.Probed })
 	w.unseen, w.stuck = "", decide.JudgePods(look, rev(s.Bake.Spec.To), from)
 	return w.stuck
+}
+
+// Codes of warnings.
+const (
+	CodeNoProbe   = "no-readiness-probe" // pods count as ready, and get traffic, before they serve
+	CodeNoHistory = "no-history"         // there is no earlier revision to go back to
+)
+
+// warnings are what keeps a workload from being guarded well.
+func (w *work) warnings() []v1alpha1.Reason {
+	spec := w.bake.Spec
+	out := slices.Clone(w.bake.Status.Warnings)
+	warn := func(code, text string) {
+		if !slices.ContainsFunc(out, func(r v1alpha1.Reason) bool { return r.Code == code }) {
+			out = append(out, v1alpha1.Reason{Code: code, Sentence: code + ": " + text})
+		}
+	}
+	if w.unprobed {
+		warn(CodeNoProbe, fmt.Sprintf("no container of %s has a readiness probe: its pods count as ready before they serve, and a rollout is complete before it is known to work", spec.Ref))
+	}
+	if spec.From == nil {
+		warn(CodeNoHistory, fmt.Sprintf("%s has no earlier revision to go back to; it is its first, or revisionHistoryLimit is too low", spec.Ref))
+	}
+	return out
 }
 
 // collectFor bounds how long an action waits for the evidence.

@@ -92,6 +92,9 @@ func TestCannotRunAnyMore(t *testing.T) {
 		})
 		w.pass(20 * time.Second)
 		b := w.bake(t, 2)
+		if w := b.Status.Warnings; len(w) != 1 || w[0].Code != CodeNoProbe {
+			t.Errorf("warnings: %+v", w)
+		}
 		if b.Status.Rollback == nil || b.Status.Reasons[0].Code != decide.CodeCrashLoop || !strings.Contains(b.Status.Why, "ended 3 times") {
 			t.Errorf("%s: %s", b.Status.Phase, b.Status.Why)
 		}

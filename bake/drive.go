@@ -239,7 +239,7 @@ func (l *Loop) carry(ctx context.Context, k Key, e *entry, s State, step Step) e
 			w.recordFound(st, s.Now) // it is what speaks against the new version
 		}
 		st.Pods = w.pods(st.Pods)
-		st.Evidence = l.collect(ctx, k, b)
+		st.Evidence, st.Warnings = l.collect(ctx, k, b), w.warnings()
 		st.Reasons, st.Why = step.Reasons, step.Reasons[0].Sentence
 		st.Signals = w.summaries()
 		st.Rollback = &v1alpha1.Rollback{IntendedAt: micro(s.Now), Target: *b.Spec.From, Because: st.Why}
@@ -338,6 +338,9 @@ func (l *Loop) end(ctx context.Context, k Key, e *entry, step Step) error {
 	}
 	if rb := st.Rollback; rb != nil {
 		rb.Recovered, rb.Recovery = step.Recovered, step.Recovery
+	}
+	if st.Rollback == nil {
+		st.Warnings = w.warnings()
 	}
 	if st.Outcome == v1alpha1.OutcomeHeld && st.Evidence == nil {
 		st.Evidence = l.collect(ctx, k, b)

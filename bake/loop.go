@@ -174,6 +174,8 @@ type work struct {
 	looked time.Time
 	stuck  *decide.PodFinding
 	unseen string
+	// unprobed says that no container of the new pods has a readiness probe.
+	unprobed bool
 	// sought is when migrations were looked for last, and unsought why they could not be found.
 	sought   time.Time
 	unsought string

@@ -35,6 +35,7 @@ func undone() *v1alpha1.Bake {
 		Status: v1alpha1.BakeStatus{
 			Outcome: v1alpha1.OutcomeRolledBack, Why: "http-errors: 8% of 900 requests failed on rev 2 against 0.1% on rev 1",
 			Reasons:    []v1alpha1.Reason{{Code: "threshold", Signal: "http-errors", Sentence: "http-errors: 8% of 900 requests failed on rev 2 against 0.1% on rev 1"}},
+			Warnings:   []v1alpha1.Reason{{Code: "no-readiness-probe", Sentence: "no-readiness-probe: no container of deployment/web has a readiness probe"}},
 			Migrations: []v1alpha1.Migration{{Tool: "django", Name: "shop.0042_drop_price", Pod: "web-557-x", Container: "app"}},
 			Evidence: []v1alpha1.PodEvidence{{Name: "web-557-x", Node: "node-1", State: "CrashLoopBackOff of container app, exit code 1", Restarts: 4,
 				Events: []string{"BackOff: Back-off restarting failed container"}, Container: "app", Lines: []string{"starting", "``` fatal: *cannot* start"}}},

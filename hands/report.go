@@ -67,6 +67,12 @@ func WriteReport(w io.Writer, b *v1alpha1.Bake) error {
 		}
 	}
 
+	if len(st.Warnings) > 0 {
+		r.WriteString("\n## What would make it better guarded\n\n")
+	}
+	for _, w := range st.Warnings {
+		fmt.Fprintf(&r, "- %s (`%s`)\n", line(w.Sentence), w.Code)
+	}
 	if len(st.Migrations) > 0 {
 		r.WriteString("\n## Database migrations that ran with it\n\n")
 	}

@@ -324,6 +324,10 @@ type BakeStatus struct {
 	// +kubebuilder:validation:MaxItems=3
 	// +optional
 	Evidence []PodEvidence `json:"evidence,omitempty"`
+	// Warnings are what keeps this workload from being guarded well. They are no part of the verdict.
+	// +kubebuilder:validation:MaxItems=10
+	// +optional
+	Warnings []Reason `json:"warnings,omitempty"`
 }
 
 // PodEvidence is how a new pod was at a moment. Nothing that looks like a secret, and no value of the pod's variables, is in it.
