@@ -153,6 +153,20 @@ func Name(k Key, uid string, number int64) string {
 	return fmt.Sprintf("%s-%s-%.8s-%d", strings.ToLower(k.Kind), name, uid, number)
 }
 
+// VersionOf is what a revision's pods call their version: their label, or the tag of their first image. It is empty where
+// they do not say.
+func VersionOf(r *v1alpha1.Revision) string {
+	if r == nil {
+		return ""
+	}
+	if r.Version != "" || len(r.Images) == 0 {
+		return r.Version
+	}
+	image, _, _ := strings.Cut(r.Images[0], "@")
+	_, tag, _ := strings.Cut(image[strings.LastIndexByte(image, '/')+1:], ":")
+	return tag
+}
+
 // podPrefix is how the names of a revision's pods begin. The API server cuts a generated name's base at 58 characters.
 func podPrefix(r *v1alpha1.Revision) string {
 	if r == nil || r.Name == "" {

@@ -84,7 +84,7 @@ func (l *Loop) state(ctx context.Context, k Key, e *entry, live policy.Resolved)
 	}
 	s.Verdict = w.verdict
 	if w.evidence != nil {
-		s.JudgedTo = w.evidence.judgedTo
+		s.JudgedTo, s.Behind = w.evidence.judgedTo, l.behind(w.measured())
 		if b.Status.Phase == v1alpha1.PhaseBaking {
 			s.Crew, s.Gone = w.evidence.crew, w.evidence.gone(b.Status.Pods)
 		}
@@ -172,6 +172,7 @@ func (l *Loop) judge(ctx context.Context, k Key, w *work, now, start time.Time) 
 	spec := w.bake.Spec
 	measured := w.measured()
 	q := questionOf(k, spec, measured)
+	q.lag = l.Lag
 	q.unknown, q.service = w.unknown(), cmp.Or(w.bake.Status.Service, w.found.Service)
 	candidate, to, from := spec.To, rev(spec.To), ""
 	if spec.From != nil {
@@ -180,6 +181,7 @@ func (l *Loop) judge(ctx context.Context, k Key, w *work, now, start time.Time) 
 	if rb := w.bake.Status.Rollback; rb != nil { // the old revision is back: is it as well as it was?
 		candidate = rb.Target
 		q.candidate, q.baseline, q.fromZero, q.days = podPrefix(&candidate), "", false, nil
+		q.version, q.baselineVersion = VersionOf(&candidate), ""
 		to, from = "the restored "+rev(rb.Target), rev(rb.Target)+" before"
 	}
 	src := l.Source
@@ -203,6 +205,15 @@ func (l *Loop) judge(ctx context.Context, k Key, w *work, now, start time.Time) 
 		say("verdict", zap.String("bake", id(w.bake)), zap.String("verdict", string(v.Result)), zap.String("why", v.Reasons[0].Sentence))
 	}
 	return next
+}
+
+// behind is by how much less was read of the signal whose source is the last to know than of those that know at once.
+func (l *Loop) behind(p policy.Resolved) time.Duration {
+	var most time.Duration
+	for _, s := range p.Signals {
+		most = max(most, question{lag: l.Lag, policy: p}.behind(s))
+	}
+	return most
 }
 
 // carry carries one step out: at most one write to the workload, and one to the record.

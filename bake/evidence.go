@@ -61,6 +61,10 @@ func (v *evidence) read(ctx context.Context, src Source, q question, edge time.T
 			t.fail(v, edge, q.unknown)
 			continue
 		}
+		edge := edge.Add(-q.behind(s))
+		if !edge.After(v.anchor) {
+			continue // its source knows nothing of the bake yet
+		}
 		if t.history == nil || t.history.total.Missing == signals.Failed {
 			t.history = q.history(ctx, src, s)
 		}
@@ -189,6 +193,10 @@ type question struct {
 	days                []past // spans of earlier days; none where they are of no use
 	policy              policy.Resolved
 	service             string // that leads to the workload
+	version             string // what the candidate's pods call their version; empty: they do not say
+	baselineVersion     string // likewise the baseline's; empty: it is not read either
+	versionBefore       string // likewise of the revision whose past is the history
+	lag                 func(source string) time.Duration
 	unknown             string // why it is not known what measures the workload
 }
 
@@ -196,8 +204,17 @@ func (q question) of(s policy.Signal) signals.Question {
 	return signals.Question{
 		Signal: s.Name, Query: s.Query,
 		Vars: q.vars(),
-		Kind: q.key.Kind, Workload: q.key.Name, Candidate: q.candidate, Baseline: q.baseline, Lives: q.lives, FromZero: q.fromZero, Born: q.born,
+		Kind: q.key.Kind, Workload: q.key.Name, Candidate: q.candidate, Baseline: q.baseline, CandidateVersion: q.version, BaselineVersion: q.baselineVersion, Lives: q.lives, FromZero: q.fromZero, Born: q.born,
 	}
+}
+
+// behind is by how much less of a signal is read than of one whose source knows at once what happens, in whole ticks.
+func (q question) behind(s policy.Signal) time.Duration {
+	if q.lag == nil {
+		return 0
+	}
+	interval := q.policy.Interval
+	return (q.lag(s.From()) + interval - 1) / interval * interval
 }
 
 // vars are the variables of a query. Those that have no value here are not there.

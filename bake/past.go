@@ -96,6 +96,7 @@ func (q question) history(ctx context.Context, src Source, s policy.Signal) *his
 	}
 	ask := q.of(s)
 	ask.Candidate, ask.Baseline, ask.FromZero = q.historyOf, "", false
+	ask.CandidateVersion, ask.BaselineVersion = q.versionBefore, ""
 	if q.lives != nil {
 		ask.Lives, ask.Whole = nil, true // the baseline served alone: all there was is its
 	} else {

@@ -121,6 +121,7 @@ func (r Rerun) bakeOf() *v1alpha1.Bake {
 // questionOf is what is asked for a bake until it is rolled back.
 func questionOf(k Key, spec v1alpha1.BakeSpec, p policy.Resolved) question {
 	return question{key: k, candidate: podPrefix(&spec.To), baseline: podPrefix(spec.From), historyOf: podPrefix(spec.From),
+		version: VersionOf(&spec.To), baselineVersion: VersionOf(spec.From), versionBefore: VersionOf(spec.From),
 		fromZero: true, born: spec.StartedAt.Time, past: historySpan(spec), days: daySpans(spec, p.Window), policy: p}
 }
 

@@ -59,6 +59,8 @@ type State struct {
 	// Verdict is the judge's word on the ticks up to JudgedTo; nil before the first tick.
 	Verdict  *decide.Verdict
 	JudgedTo time.Time
+	// Behind is by how much less was read of the signal whose source is the last to know what happens.
+	Behind time.Duration
 	// Own is what this bake found by its newest tick, Others what the other bakes of its namespace did. WaitedSince is when
 	// it first waited for one of them to be rolled back; zero: it has not.
 	Own         finding
@@ -279,7 +281,7 @@ func (s State) baking() Step {
 		}
 		return Step{Do: Wait}
 	}
-	if over := s.Verdict != nil && !s.JudgedTo.Add(s.Frozen.Interval).Before(st.CompletedAt.Add(s.Frozen.Window)); !over && !s.early() {
+	if over := s.Verdict != nil && !s.readTo().Add(s.Frozen.Interval).Before(st.CompletedAt.Add(s.Frozen.Window)); !over && !s.early() {
 		return Step{Do: Wait}
 	}
 	if !s.Sight.Complete() {
@@ -301,10 +303,13 @@ func (s State) baking() Step {
 	return Step{Do: End, Outcome: v1alpha1.OutcomeInconclusive, Reasons: reasons(s.Verdict.Reasons), Good: servedWell(s.Verdict), Observed: s.observed()}
 }
 
+// readTo is up to when all signals were read.
+func (s State) readTo() time.Time { return s.JudgedTo.Add(-s.Behind) }
+
 // early reports whether a complete rollout may pass before its window is over.
 func (s State) early() bool {
 	v := s.Verdict
-	return s.Frozen.PassEarly && v != nil && v.Early && v.Result == decide.Healthy && s.JudgedTo.After(s.Bake.Status.CompletedAt.Time)
+	return s.Frozen.PassEarly && v != nil && v.Early && v.Result == decide.Healthy && s.readTo().After(s.Bake.Status.CompletedAt.Time)
 }
 
 // servedWell reports whether an undecided verdict still speaks for the revision: it served its whole window, every signal
@@ -370,7 +375,7 @@ func (s State) verifying() Step {
 		return s.rolledBack("Unknown", fmt.Sprintf("%s came before recovery was measured", rev(s.Current)))
 	case s.Unfound:
 		return Step{Do: Find}
-	case s.Verdict == nil || s.JudgedTo.Add(s.Frozen.Interval).Before(rb.AvailableAt.Add(s.Frozen.Verify)):
+	case s.Verdict == nil || s.readTo().Add(s.Frozen.Interval).Before(rb.AvailableAt.Add(s.Frozen.Verify)):
 		return Step{Do: Wait}
 	}
 	if s.Verdict.Result == decide.Undecided && s.Now.Before(rb.AvailableAt.Add(verifyAtMost*s.Frozen.Verify)) {

@@ -156,6 +156,9 @@ type Question struct {
 	Candidate string // pods whose names begin with this are the candidate (ReplicaSet name and a dash); used with ByPod
 	Baseline  string // likewise the baseline; empty: there is none
 
+	// What both sides call their version; used with ByVersion. Empty: they do not say.
+	CandidateVersion, BaselineVersion string
+
 	// Whole makes all pods of the workload the candidate, whichever revision they are of, in place of those that Candidate
 	// and Baseline name. Without ByPod that is so anyway.
 	Whole bool

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/bakewatch/bakewatch/api/v1alpha1"
 	"github.com/bakewatch/bakewatch/bake"
@@ -65,20 +64,9 @@ func (f *Finder) Find(ctx context.Context, s bake.Search) (bake.Findings, error)
 }
 
 func version(kind string, r v1alpha1.Revision) signals.Version {
-	v := signals.Version{Version: r.Version}
+	v := signals.Version{Version: bake.VersionOf(&r)}
 	if r.Name != "" && signals.NamesTell(kind) {
 		v.Pods = r.Name + "-"
 	}
-	if v.Version == "" && len(r.Images) > 0 {
-		v.Version = Tag(r.Images[0])
-	}
 	return v
-}
-
-// Tag is the tag of an image; empty when it has none, or only a digest.
-func Tag(image string) string {
-	image, _, _ = strings.Cut(image, "@")
-	name := image[strings.LastIndexByte(image, '/')+1:]
-	_, tag, _ := strings.Cut(name, ":")
-	return tag
 }
