@@ -1,0 +1,84 @@
+package datadog
+
+import (
+	"math"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// Budget is how many requests the organisation has left, as Datadog says with each answer. One serves the whole process, and
+// outlives the Sources, which are built anew on every change of configuration.
+type Budget struct {
+	mu    sync.Mutex
+	limit int       // requests in a period; 0: not known
+	left  int       // of it, as last heard, less those sent since
+	until time.Time // when the period ends; once it is over nothing is known
+	rest  time.Time // asked to send nothing until then
+}
+
+const (
+	// forUrgent is the share of a period's requests, one in so many, that is kept for the ticks of bakes.
+	forUrgent = 10
+	// restUnsaid is how long nothing is sent when asked to slow down without being told for how long.
+	restUnsaid = 30 * time.Second
+	// longestPeriod bounds what is believed.
+	longestPeriod = time.Hour
+)
+
+// take takes one request from the budget, or says why there is none. Those that are not urgent leave some to those that are.
+func (b *Budget) take(urgent bool, now time.Time) *queryError {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if now.Before(b.rest) {
+		return failed(unavailable, nil, "asked to slow down (HTTP 429); nothing is sent for %s", seconds(b.rest.Sub(now)))
+	}
+	if b.limit <= 0 || !now.Before(b.until) {
+		return nil
+	}
+	switch {
+	case b.left <= 0:
+		return failed(unavailable, nil, "the organisation's rate limit of %d requests is used up for %s", b.limit, seconds(b.until.Sub(now)))
+	case !urgent && b.left <= b.limit/forUrgent:
+		return failed(unavailable, nil, "%d requests are left of the organisation's rate limit of %d for %s; they are kept for the ticks of bakes", b.left, b.limit, seconds(b.until.Sub(now)))
+	}
+	b.left--
+	return nil
+}
+
+// note takes note of what an answer says about the budget. Answers may arrive in another order than their requests were sent:
+// of the same period, the least that is left counts.
+func (b *Budget) note(status int, h http.Header, now time.Time) {
+	number := func(name string) (int, bool) {
+		n, err := strconv.Atoi(h.Get(name))
+		return n, err == nil && n >= 0 && n <= math.MaxInt32
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	limit, haveLimit := number("X-RateLimit-Limit")
+	left, haveLeft := number("X-RateLimit-Remaining")
+	reset, haveReset := number("X-RateLimit-Reset")
+	in := min(time.Duration(reset)*time.Second, longestPeriod)
+	if haveLimit && haveLeft && haveReset {
+		until := now.Add(in)
+		if same := b.limit == limit && now.Before(b.until) && until.Sub(b.until).Abs() < 2*time.Second; same {
+			left = min(left, b.left)
+		}
+		b.limit, b.left, b.until = limit, left, until
+	}
+	if status != http.StatusTooManyRequests {
+		return
+	}
+	if after, ok := number("Retry-After"); ok && !haveReset {
+		in, haveReset = min(time.Duration(after)*time.Second, longestPeriod), true
+	}
+	if !haveReset || in <= 0 {
+		in = restUnsaid
+	}
+	if rest := now.Add(in); rest.After(b.rest) {
+		b.rest = rest
+	}
+}
+
+func seconds(d time.Duration) time.Duration { return max(time.Second, d.Round(time.Second)) }
