@@ -182,3 +182,11 @@ func TestOrder(t *testing.T) {
 		}
 	}
 }
+
+// Of the past only Prometheus is asked; a signal of another source is left out, and said to be.
+func TestAnswered(t *testing.T) {
+	out, notes := answered([]policy.Signal{{Name: "a"}, {Name: "a", Query: signals.Query{Source: signals.Datadog, Errors: "e"}}, {Name: "b", Query: signals.Query{Source: signals.Prometheus}}})
+	if len(out) != 2 || out[0].Name != "a" || out[1].Name != "b" || len(notes) != 1 || !strings.Contains(notes[0], "signal a is left out") || !strings.Contains(notes[0], "not datadog") {
+		t.Errorf("%+v, %q", out, notes)
+	}
+}

@@ -132,6 +132,9 @@ func one(ctx context.Context, o Options, archive *prometheus.Archive, rollouts [
 		return row, err
 	}
 	p = p.Measured(found)
+	var left []string
+	p.Signals, left = answered(p.Signals)
+	row.Notes = append(row.Notes, left...)
 	tick, note := tickFor(ctx, source, r, p, o.Now)
 	p.Interval, row.TickSeconds = tick, tick.Seconds()
 	p.Window = max(p.Window, 2*tick)
@@ -321,4 +324,16 @@ func find(ctx context.Context, source *prometheus.Source, r Rollout, p policy.Re
 	found, _, err := source.Find(ctx, signals.Subject{Kind: r.Kind, Namespace: r.Namespace, Name: r.Name, Signals: names,
 		Past: r.Started.Add(-time.Hour), At: r.Started})
 	return found, err
+}
+
+// answered are the signals that Prometheus answers, and notes about the others.
+func answered(all []policy.Signal) (out []policy.Signal, notes []string) {
+	for _, s := range all {
+		if s.From() == signals.Prometheus {
+			out = append(out, s)
+		} else {
+			notes = append(notes, "signal "+s.Name+" is left out: of the past only Prometheus is asked, not "+s.From())
+		}
+	}
+	return out, notes
 }

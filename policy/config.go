@@ -41,6 +41,7 @@ type Watch struct {
 // Sources are where signals are read.
 type Sources struct {
 	Prometheus Prometheus `json:"prometheus"`
+	Datadog    *Datadog   `json:"datadog,omitempty"` // nil: not asked
 }
 
 // HTTP is how a service is reached. Secrets are never here, only the absolute paths of files that hold them.
@@ -123,12 +124,13 @@ type Budget struct {
 }
 
 // SignalRule is one signal: what is measured and what is too much. In an Override, fields that are not set leave what
-// applied before; Prometheus is replaced as a whole.
+// applied before; Prometheus and Datadog are each replaced as a whole.
 type SignalRule struct {
-	Enabled    *bool     `json:"enabled,omitempty"`    // nil: true
-	Prometheus *Queries  `json:"prometheus,omitempty"` // nil: what measures it is found among the presets
-	Unit       string    `json:"unit,omitempty"`       // of a value, in messages
-	Threshold  Threshold `json:"threshold"`
+	Enabled    *bool           `json:"enabled,omitempty"`    // nil: true
+	Prometheus *Queries        `json:"prometheus,omitempty"` // nil: what measures it is found among the presets
+	Datadog    *DatadogQueries `json:"datadog,omitempty"`    // likewise; with both, the signal is measured twice
+	Unit       string          `json:"unit,omitempty"`       // of a value, in messages
+	Threshold  Threshold       `json:"threshold"`
 }
 
 // Queries measure a signal: by two counters, a histogram of durations, a counter of events, or a value. Counters and

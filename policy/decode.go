@@ -15,7 +15,6 @@ import (
 
 // notYet are keys of the design that this version does not act on. To accept them would be to ignore them.
 var notYet = map[string]string{
-	"sources":  "datadog",
 	"announce": "slack",
 }
 

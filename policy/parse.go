@@ -64,6 +64,9 @@ func (c *Config) fill() {
 	for i := range c.Flows {
 		c.Flows[i].fill()
 	}
+	if c.Sources.Datadog != nil {
+		c.Sources.Datadog.fill()
+	}
 	a := &c.Announce
 	if a.Grafana != nil {
 		a.Grafana.fill()

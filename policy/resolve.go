@@ -69,11 +69,13 @@ func (c *Config) For(t Target) (Resolved, []Problem) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(r.signals)) {
 		if s := r.signals[name]; s.on() {
-			signal, ok := r.flow(name, s)
-			if !ok {
-				signal = s.resolved(name)
+			if signal, ok := r.flow(name, s); ok {
+				out.Signals = append(out.Signals, signal)
+				continue
 			}
-			out.Signals = append(out.Signals, signal)
+			for _, q := range s.queries() {
+				out.Signals = append(out.Signals, s.resolved(name, q))
+			}
 		}
 	}
 	out.NotWatched = c.notWatched(t, r)
@@ -157,7 +159,7 @@ func (r *resolver) override(path string, o Override) {
 		if !ok {
 			have = defaultRule(name)
 		}
-		if _, preset := presets[name]; !preset && have.with(s).Prometheus == nil {
+		if _, preset := presets[name]; !preset && !have.with(s).written() {
 			r.problem(join(join(path, "signals"), name), "is left out: its queries are in an override that does not match this workload")
 			continue
 		}
@@ -302,6 +304,7 @@ func (s SignalRule) with(o SignalRule) SignalRule {
 	return SignalRule{
 		Enabled:    cmp.Or(o.Enabled, s.Enabled),
 		Prometheus: cmp.Or(o.Prometheus, s.Prometheus),
+		Datadog:    cmp.Or(o.Datadog, s.Datadog),
 		Unit:       cmp.Or(o.Unit, s.Unit),
 		Threshold: Threshold{
 			Max:         cmp.Or(o.Threshold.Max, s.Threshold.Max),
@@ -315,10 +318,13 @@ func (s SignalRule) with(o SignalRule) SignalRule {
 
 func (s SignalRule) on() bool { return s.Enabled == nil || *s.Enabled }
 
-// resolved is the signal for a bake. Its threshold is set as a whole: it began from a defaultRule.
-func (s SignalRule) resolved(name string) Signal {
+// written reports whether people wrote queries for the signal.
+func (s SignalRule) written() bool { return s.Prometheus != nil || s.Datadog != nil }
+
+// resolved is the signal for a bake, as one source measures it. Its threshold is set as a whole: it began from a defaultRule.
+func (s SignalRule) resolved(name string, q signals.Query) Signal {
 	t := s.Threshold
-	out := Signal{Name: name, Query: s.Prometheus.query(), Wording: presets[name].wording}
+	out := Signal{Name: name, Query: q, Wording: presets[name].wording}
 	if out.Value != "" || !out.Known() && presets[name].value {
 		out.Unit = s.Unit
 		out.Level = decide.ValueThreshold{Max: float64(*t.Max), Increase: float64(*t.Increase), Floor: float64(*t.Floor), Ticks: *t.Ticks}

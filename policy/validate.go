@@ -80,9 +80,11 @@ func (c *Config) validate() Errors {
 	for _, name := range slices.Sorted(maps.Keys(c.Signals)) {
 		k.signal(join("signals", name), name, c.Signals[name], known)
 	}
+	k.askable("signals", c.Sources, c.Signals)
 	k.announce(c.Announce)
 	for i, o := range c.Workloads {
 		k.override(fmt.Sprintf("workloads[%d]", i), o, c.Bake, known)
+		k.askable(fmt.Sprintf("workloads[%d].signals", i), c.Sources, o.Signals)
 	}
 	k.flows(c)
 	names := map[string]SignalRule{}
@@ -164,7 +166,15 @@ func (k *checker) signal(path, name string, r SignalRule, known map[string]bool)
 	if q := r.Prometheus; q != nil {
 		known[name], value = true, q.Value != ""
 		k.queries(join(path, "prometheus"), *q)
-	} else if _, preset := presets[name]; !preset && !known[name] {
+	}
+	if q := r.Datadog; q != nil {
+		if p := r.Prometheus; p != nil && (p.Value != "") != (q.Value != "") {
+			k.errorf(join(path, "datadog"), "must measure what prometheus does: one of both is a value, and the other counts")
+		}
+		known[name], value = true, q.Value != ""
+		k.datadogQueries(join(path, "datadog"), *q)
+	}
+	if _, preset := presets[name]; !preset && !known[name] {
 		k.errorf(join(path, "prometheus"), "is missing: signal %s has no queries; write prometheus: {errors: …, requests: …}", quote(name))
 	}
 	if value {
@@ -293,10 +303,13 @@ func (k *checker) sources(s Sources) {
 	if s.Prometheus.configured() || !s.any() {
 		k.prometheus(s.Prometheus)
 	}
+	if s.Datadog != nil {
+		k.datadog(*s.Datadog)
+	}
 }
 
 // any reports whether any source is configured.
-func (s Sources) any() bool { return s.Prometheus.configured() }
+func (s Sources) any() bool { return s.Prometheus.configured() || s.Datadog != nil }
 
 // configured reports whether anything was written of it.
 func (p Prometheus) configured() bool { return !reflect.DeepEqual(p, Default().Sources.Prometheus) }

@@ -25,6 +25,7 @@ import (
 	"github.com/bakewatch/bakewatch/act/announce"
 	"github.com/bakewatch/bakewatch/policy"
 	"github.com/bakewatch/bakewatch/policy/configmap"
+	"github.com/bakewatch/bakewatch/signals/datadog"
 	podstates "github.com/bakewatch/bakewatch/signals/kubernetes"
 	"github.com/bakewatch/bakewatch/signals/logs"
 	"github.com/bakewatch/bakewatch/signals/probe"
@@ -133,6 +134,11 @@ func daemon(ctx context.Context, f runFlags, log *zap.Logger) error {
 		return fmt.Errorf("register the metrics of the sources: %w", err)
 	}
 
+	datadogMetrics, err := datadog.NewMetrics(reg)
+	if err != nil {
+		return fmt.Errorf("register the metrics of the sources: %w", err)
+	}
+
 	live := &policy.Live{}
 	registerPolicyMetrics(reg, live)
 	flowMetrics, err := probe.NewMetrics(reg)
@@ -142,7 +148,7 @@ func daemon(ctx context.Context, f runFlags, log *zap.Logger) error {
 	lister := &podstates.Lister{Client: client}
 	flows := probe.New(probe.Options{Cluster: &probe.API{Client: client, Pods: lister}, Metrics: flowMetrics, Log: log})
 	lines := logs.New(&logs.API{Client: client, Lister: lister}, log)
-	source := &sources{metrics: sourceMetrics, flows: flows, logs: lines, troubles: troubles, log: log}
+	source := &sources{metrics: sourceMetrics, datadog: datadogParts{metrics: datadogMetrics, budget: &datadog.Budget{}}, flows: flows, logs: lines, troubles: troubles, log: log}
 	guard := newGuard(f, kube, client, namespace, identity, live, source, troubles, reg, log)
 	desk := announce.New(log, reg, guard.delivered)
 	tell := &receivers{desk: desk, client: client, identity: identity, troubles: troubles, log: log}

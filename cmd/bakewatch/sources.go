@@ -32,6 +32,7 @@ type metricsSource interface {
 // sources are the metrics sources the policy names now. A change of the policy swaps those it concerns.
 type sources struct {
 	metrics  *prometheus.Metrics
+	datadog  datadogParts
 	flows    *probe.Source // always there: a bake that goes on may have flows that the policy of now has not
 	logs     *logs.Source  // likewise
 	troubles *web.Troubles
@@ -98,6 +99,9 @@ func (s *sources) wanted(c *policy.Config) map[string]recipe {
 			o.Metrics, o.Log = s.metrics, s.log
 			return prometheus.New(o)
 		}}
+	}
+	if d := c.Sources.Datadog; d != nil {
+		out[signals.Datadog] = recipe{*d, func() (metricsSource, error) { return s.datadog.build(*d, s.log) }}
 	}
 	return out
 }
