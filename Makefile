@@ -15,6 +15,8 @@ PKG  ?= ./...
 ARGS ?=
 # Flags for the demo: make demo DEMO_ARGS='--ports free'
 DEMO_ARGS ?=
+# Where the demo reads signals: prometheus, or datadog, which a stand-in plays
+SOURCE ?= prometheus
 # The race detector needs a C compiler; make test RACE= does without both.
 RACE ?= -race
 
@@ -64,8 +66,8 @@ playground-down: ## stop the playground
 	@if [[ -x playground/.bin/playground ]]; then playground/.bin/playground down; else echo "no playground was built, so none runs"; fi
 
 .PHONY: demo
-demo: playground-build build ## watch a bad version being rolled out, found, rolled back and told; DEMO_HOLD=1 keeps it up
-	@playground/.bin/demo --bakewatch .bin/bakewatch --deploy deploy $(DEMO_ARGS)
+demo: playground-build build ## watch a bad version being rolled out, found, rolled back and told; DEMO_HOLD=1 keeps it up, SOURCE=datadog reads Datadog alone
+	@playground/.bin/demo --bakewatch .bin/bakewatch --deploy deploy --source $(SOURCE) $(DEMO_ARGS)
 
 .PHONY: test
 test: playground-build build cc ## run all tests, those against a real control plane included

@@ -21,6 +21,7 @@ const (
 	Alertmanager = "alertmanager"
 	Grafana      = "grafana"
 	Webhook      = "webhook"
+	Datadog      = "datadog"
 	Control      = "control"
 )
 
@@ -35,6 +36,7 @@ var endpoints = []endpoint{
 	{Alertmanager, "Alertmanager", 19093},
 	{Grafana, "the Grafana stand-in", 13000},
 	{Webhook, "the webhook stand-in", 18080},
+	{Datadog, "the Datadog stand-in", 18126},
 	{Control, "the playground's control endpoint", 16480},
 }
 

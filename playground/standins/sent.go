@@ -58,8 +58,10 @@ func (j *journal) show(w http.ResponseWriter, r *http.Request) {
 // entry begins the record of a request. Secrets do not belong in it.
 func entry(r *http.Request, body []byte) Sent {
 	header := r.Header.Clone()
-	if header.Get("Authorization") != "" {
-		header.Set("Authorization", "(not shown)")
+	for _, secret := range []string{"Authorization", "DD-API-KEY", "DD-APPLICATION-KEY"} {
+		if header.Get(secret) != "" {
+			header.Set(secret, "(not shown)")
+		}
 	}
 	s := Sent{Time: time.Now(), Method: r.Method, Path: r.URL.Path, Query: r.URL.RawQuery, Header: header, Body: string(body)}
 	if json.Valid(body) {

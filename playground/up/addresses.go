@@ -22,6 +22,7 @@ type Addresses struct {
 	Alertmanager string `json:"alertmanager"`
 	Grafana      string `json:"grafana"`
 	Webhook      string `json:"webhook"`
+	Datadog      string `json:"datadog"`
 	Control      string `json:"control"`
 	PodPrefix    string `json:"podPrefix"`
 	PID          int    `json:"pid"`
@@ -66,6 +67,7 @@ func (a Addresses) table(dir string) string {
 		{"Alertmanager", a.Alertmanager, "sends all alerts to the webhook stand-in"},
 		{"Grafana stand-in", a.Grafana, "what it was sent: /_sent"},
 		{"webhook stand-in", a.Webhook, "what it was sent: /_sent"},
+		{"Datadog stand-in", a.Datadog, "Prometheus' samples by Datadog's API: PUT /_fault, /_sent"},
 		{"control", a.Control, "/state; POST /outage/apiserver?for=60s, /prometheus/stop, /prometheus/start"},
 	} {
 		if row[1] != "" {

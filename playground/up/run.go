@@ -93,7 +93,7 @@ func (p *playground) prepare() (err error) {
 	}
 	used := []string{ports.APIServer, ports.Control}
 	if !p.opts.ControlPlaneOnly {
-		used = append(used, ports.Prometheus, ports.Alertmanager, ports.Grafana, ports.Webhook)
+		used = append(used, ports.Prometheus, ports.Alertmanager, ports.Grafana, ports.Webhook, ports.Datadog)
 	}
 	if err := p.ports.Check(used...); err != nil {
 		return err
@@ -227,7 +227,10 @@ func (p *playground) startStandins(bg context.Context) error {
 	if err := serve(bg, p.ports.Addr(ports.Webhook), standins.NewWebhook()); err != nil {
 		return fmt.Errorf("webhook stand-in: %w", err)
 	}
-	p.say("stand-ins for Grafana and a webhook receiver listen")
+	if err := serve(bg, p.ports.Addr(ports.Datadog), standins.NewDatadog("http://"+p.ports.Addr(ports.Prometheus))); err != nil {
+		return fmt.Errorf("datadog stand-in: %w", err)
+	}
+	p.say("stand-ins for Grafana, Datadog and a webhook receiver listen")
 	return nil
 }
 
@@ -320,6 +323,7 @@ func (p *playground) announce() error {
 	if !p.opts.ControlPlaneOnly {
 		a.Prometheus, a.Alertmanager = "http://"+p.ports.Addr(ports.Prometheus), "http://"+p.ports.Addr(ports.Alertmanager)
 		a.Grafana, a.Webhook = "http://"+p.ports.Addr(ports.Grafana), "http://"+p.ports.Addr(ports.Webhook)
+		a.Datadog = "http://" + p.ports.Addr(ports.Datadog)
 	}
 	p.say("ready")
 	_, _ = fmt.Fprint(p.opts.Out, a.table(p.opts.Dir))

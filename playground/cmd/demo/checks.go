@@ -87,8 +87,8 @@ func (d *demo) latency(ctx context.Context) (string, error) {
 		return wrong("v2 served no bad response, or was not rolled back")
 	}
 	took := b.Status.Rollback.PatchedAt.Sub(time.Unix(0, bad.FirstBad))
-	sentence := fmt.Sprintf("first bad response → rollback patch: %s (allowed %s)", seconds(took), seconds(allowed))
-	if took <= 0 || took > allowed {
+	sentence := fmt.Sprintf("first bad response → rollback patch: %s (allowed %s)", seconds(took), seconds(d.allowedBy()))
+	if took <= 0 || took > d.allowedBy() {
 		return wrong("%s", sentence)
 	}
 	return sentence, nil
@@ -188,4 +188,20 @@ func (d *demo) reasoned(ctx context.Context) (string, error) {
 		return wrong("there are no numbers in %q", rs[0].Sentence)
 	}
 	return rs[0].Sentence, nil
+}
+
+// askedOnly holds if the daemon knows all it knows from the one source the demo is played with.
+func (d *demo) askedOnly(ctx context.Context) (string, error) {
+	other := map[string]string{"prometheus": "datadog", "datadog": "prometheus"}[d.source]
+	asked, err := d.metric(ctx, fmt.Sprintf("bakewatch_source_queries_total{result=\"ok\",source=%q}", d.source))
+	if err != nil {
+		return "", err
+	}
+	if n, err := d.metric(ctx, fmt.Sprintf("bakewatch_source_queries_total{result=\"ok\",source=%q}", other)); err == nil && n > 0 {
+		return "", never{fmt.Errorf("it asked %s, too, %g times", other, n)}
+	}
+	if asked == 0 {
+		return wrong("no query was answered")
+	}
+	return fmt.Sprintf("%g requests were answered", asked), nil
 }

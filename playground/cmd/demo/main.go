@@ -21,6 +21,7 @@ type options struct {
 	runDir    string
 	ports     string
 	listen    string
+	source    string
 	timeout   time.Duration
 	hold      bool
 }
@@ -32,10 +33,15 @@ func main() {
 	flag.StringVar(&o.runDir, "dir", "playground/.run", "directory of the playground that is started; what an earlier one left there is forgotten")
 	flag.StringVar(&o.ports, "ports", "default", `ports of the playground: "default", "free", or a list as of "playground up"`)
 	flag.StringVar(&o.listen, "listen", "", "address of the daemon's metrics (default 127.0.0.1:18081, or a free port with --ports free)")
+	flag.StringVar(&o.source, "source", "prometheus", `where signals are read: "prometheus", or "datadog" for Datadog alone, as a stand-in plays it`)
 	flag.DurationVar(&o.timeout, "timeout", 5*time.Minute, "give up after this long")
 	flag.Parse()
 	if flag.NArg() > 0 {
 		fmt.Fprintf(os.Stderr, "demo: %q is not understood; -h shows the flags\n", flag.Arg(0))
+		os.Exit(2)
+	}
+	if o.source != "prometheus" && o.source != "datadog" {
+		fmt.Fprintf(os.Stderr, "demo: --source %q: use prometheus or datadog\n", o.source)
 		os.Exit(2)
 	}
 	hold := os.Getenv("DEMO_HOLD")

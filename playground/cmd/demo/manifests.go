@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"text/template"
 	"time"
+
+	"github.com/bakewatch/bakewatch/playground/standins"
 )
 
 // The times of the demo's policy.
@@ -22,6 +24,14 @@ const (
 // allowed is how long after the first bad response the rollback may come: two scrapes, two ticks, and the ticks that
 // the policy wants to see in a row.
 const allowed = 2*scrapeInterval + (2+ticks)*interval
+
+// allowedBy is the same by a source: Datadog is read as much later as it needs to know what happened.
+func (d *demo) allowedBy() time.Duration {
+	if d.source == "datadog" {
+		return allowed + lag
+	}
+	return allowed
+}
 
 //go:embed manifests/*.yaml
 var manifests embed.FS
@@ -48,6 +58,27 @@ func (v version) image() string { return "web:" + v.Version }
 type policy struct {
 	addresses
 	Window, Interval, Verify time.Duration
+
+	Keys string        // directory with Datadog's keys; empty: Prometheus is asked
+	Lag  time.Duration // of Datadog
+}
+
+// lag is how long the demo's Datadog needs to know what happened: as the samples are Prometheus', the time of two scrapes.
+const lag = 2 * scrapeInterval
+
+// policy is the demo's policy, for the source it is played with.
+func (d *demo) policy() (policy, error) {
+	p := policy{addresses: d.addresses, Window: window, Interval: interval, Verify: verify}
+	if d.source != "datadog" {
+		return p, nil
+	}
+	p.Keys, p.Lag = d.dir, lag
+	for name, key := range map[string]string{"datadog-api-key": standins.DatadogAPIKey, "datadog-app-key": standins.DatadogAppKey} {
+		if err := os.WriteFile(filepath.Join(d.dir, name), []byte(key+"\n"), 0o600); err != nil {
+			return p, err
+		}
+	}
+	return p, nil
 }
 
 // write fills a manifest in, keeps it in the demo's directory so that it can be looked at, and returns its path.

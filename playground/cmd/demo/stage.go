@@ -48,6 +48,7 @@ type addresses struct {
 	Alertmanager string `json:"alertmanager"`
 	Grafana      string `json:"grafana"`
 	Webhook      string `json:"webhook"`
+	Datadog      string `json:"datadog"`
 	Control      string `json:"control"`
 	PID          int    `json:"pid"`
 }

@@ -48,9 +48,16 @@ func (d *demo) install(ctx context.Context) error {
 	if err := d.run(ctx, "scale", "deployment/bakewatch", "-n", "bakewatch", "--replicas=0"); err != nil {
 		return err
 	}
-	path, err := d.write("policy.yaml", "policy.yaml", policy{d.addresses, window, interval, verify})
+	policy, err := d.policy()
 	if err != nil {
 		return err
+	}
+	path, err := d.write("policy.yaml", "policy.yaml", policy)
+	if err != nil {
+		return err
+	}
+	if d.source == "datadog" {
+		d.say(story, "signals are read from Datadog alone: a stand-in that answers as Datadog's API does, from the samples Prometheus has; what it is asked is at %s/_sent", d.addresses.Datadog)
 	}
 	d.say(story, "the policy gets the playground's addresses and short times: a tick every %s, a bake of %s", interval, window)
 	if err := d.run(ctx, "apply", "-f", path); err != nil {
@@ -143,6 +150,7 @@ func (d *demo) inTheEnd(ctx context.Context) error {
 		fact{alertmanager, "the alert is over since v3 took its place", 30 * time.Second, d.resolved},
 		fact{clusterSees, "no further rollback came", soon, d.revisions(5)},
 		fact{bakewatch, "its metrics still count one rollback", soon, d.counted},
+		fact{bakewatch, "it asked " + d.source + ", and nothing else", soon, d.askedOnly},
 	)
 	return nil
 }
