@@ -33,6 +33,7 @@ type cluster struct {
 	Alertmanager string `json:"alertmanager"`
 	Grafana      string `json:"grafana"`
 	Webhook      string `json:"webhook"`
+	Datadog      string `json:"datadog"`
 	Control      string `json:"control"`
 
 	client          kubernetes.Interface // the administrator's

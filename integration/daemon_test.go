@@ -19,6 +19,7 @@ import (
 type rules struct {
 	mode         string // guard if not set
 	prometheus   string // the cluster's if not set
+	sources      string // all of sources, instead of Prometheus alone
 	perNamespace int    // budget; 10 if not set
 	window       string // 16s if not set
 	deadline     string // of a rollback; 60s if not set
@@ -41,7 +42,7 @@ func (r rules) yaml(c *cluster) string {
 		signals += "\n  http-latency: {enabled: false}"
 	}
 	return fmt.Sprintf(`mode: %s
-sources: {prometheus: {url: %s, timeout: 5s}}
+sources: {%s}
 bake: {window: %s, interval: 2s, verify: 12s, deadline: %s}
 budget: {perNamespace: %d, perCluster: 50, within: 10m}
 guards: {cooldown: off}
@@ -52,7 +53,7 @@ announce:
   alertmanager: {url: %s}
   webhook: {url: %s/bakewatch}
 %s
-`, cmp.Or(r.mode, "guard"), cmp.Or(r.prometheus, c.Prometheus), cmp.Or(r.window, "16s"), cmp.Or(r.deadline, "60s"), cmp.Or(r.perNamespace, 10),
+`, cmp.Or(r.mode, "guard"), cmp.Or(r.sources, "prometheus: {url: "+cmp.Or(r.prometheus, c.Prometheus)+", timeout: 5s}"), cmp.Or(r.window, "16s"), cmp.Or(r.deadline, "60s"), cmp.Or(r.perNamespace, 10),
 		signals, c.Grafana, c.Alertmanager, c.Webhook, r.more)
 }
 

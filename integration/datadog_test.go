@@ -1,0 +1,83 @@
+package integration
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/bakewatch/bakewatch/api/v1alpha1"
+)
+
+// datadog asks the cluster's Datadog stand-in to change: a fault, other keys, or, by DELETE, nothing wrong any more.
+func (s *stage) datadog(method, path, body string) {
+	s.t.Helper()
+	req, err := http.NewRequestWithContext(s.context(), method, s.Datadog+path, strings.NewReader(body))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer func() { _ = res.Body.Close() }()
+	if res.StatusCode != http.StatusOK {
+		s.t.Fatalf("%s %s: %s", method, path, res.Status)
+	}
+}
+
+// TestDatadogAlone: a workload is guarded with Datadog alone. While the organisation's rate limit is used up nothing is done, and
+// once it is not, by keys that were rotated meanwhile, the bad version is found by all that happened since. It is the one story
+// that may spoil the stand-in, which all stories share.
+func TestDatadogAlone(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	s.running(good("web", "a"))
+	keys := t.TempDir()
+	write := func(api, app string) {
+		for name, key := range map[string]string{"api": api, "app": app} {
+			if err := os.WriteFile(filepath.Join(keys, name), []byte(key+"\n"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	write("playground-api-key", "playground-app-key")
+	query := func(more string) string {
+		return "'sum:http_requests.count{kube_namespace:$namespace" + more + "} by {pod_name}.as_count()'"
+	}
+	d := s.daemon(rules{window: "60s",
+		sources: fmt.Sprintf("datadog: {url: %s, apiKeyFile: %s/api, appKeyFile: %s/app, lag: 3s}", s.Datadog, keys, keys),
+		signals: "signals:\n  http-errors:\n    datadog: {errors: " + query(",code:5*") + ", requests: " + query("") + ", by: pod}\n" +
+			"    threshold: {minRequests: 20}",
+	})
+	d.ready(200)
+
+	s.datadog(http.MethodPut, "/_fault", `{"kind": "limit", "limit": 0, "period": 3}`)
+	s.deploy(bad("web", "b"))
+	s.inPhase("web", 2, v1alpha1.PhaseBaking)
+	d.ready(200, "datadog at http://", "HTTP 429")
+	s.stays("nothing is done while blind", 6*time.Second, func() (bool, string) {
+		b, state := s.bake("web", 2)
+		return b != nil && b.Status.Phase == v1alpha1.PhaseBaking && s.image("web") == "app:b", state
+	})
+	s.datadog(http.MethodPut, "/_keys", `{"api": "rotated-api-key", "app": "rotated-app-key"}`)
+	write("rotated-api-key", "rotated-app-key")
+	s.datadog(http.MethodDelete, "/_fault", "")
+
+	b := s.rolledBack("web", 1, 2, "a", 2, "threshold")
+	if !strings.HasPrefix(b.Status.Why, "http-errors: ") {
+		t.Error(b.Status.Why)
+	}
+	for _, m := range b.Status.Measured {
+		if m.Source != "datadog" {
+			t.Errorf("it was measured by %+v", m)
+		}
+	}
+	d.metric(`bakewatch_source_up{source="datadog"} 1`)
+	if strings.Contains(tail(d.log, 1<<20), "rotated-") {
+		t.Error("the log shows a key")
+	}
+}
