@@ -100,7 +100,7 @@ func (a *api) query(w http.ResponseWriter, r *http.Request) {
 	from, _ := strconv.ParseInt(q.Get("from"), 10, 64)
 	to, _ := strconv.ParseInt(q.Get("to"), 10, 64)
 	series := []any{}
-	for i, text := range queries(q.Get("query")) {
+	for i, text := range split(q.Get("query")) {
 		p, err := query.ParsePlain(text)
 		if err != nil {
 			say(w, http.StatusBadRequest, map[string]any{"errors": []string{"Error parsing query: " + text}})
@@ -111,8 +111,8 @@ func (a *api) query(w http.ResponseWriter, r *http.Request) {
 	say(w, http.StatusOK, map[string]any{"status": "ok", "res_type": "time_series", "from_date": from * 1000, "to_date": to * 1000, "query": q.Get("query"), "series": series})
 }
 
-// queries takes apart what commas separate, outside of braces and parentheses.
-func queries(text string) []string {
+// split takes apart what commas separate, outside of braces and parentheses.
+func split(text string) []string {
 	var out []string
 	depth, begin := 0, 0
 	for i, c := range text {

@@ -49,6 +49,9 @@ type flight struct {
 	kept *list.Element
 }
 
+// failed reports whether the flight is over, and brought nothing. The board's lock is held.
+func (f *flight) failed() bool { return f.failure != nil && !f.since.IsZero() }
+
 func (f *flight) size() int {
 	if f.answer == nil {
 		return 512
@@ -90,7 +93,7 @@ func (s *Source) ask(k key, urgent bool) *flight {
 		at := stands{k.text, k.step, k.to - k.from}
 		b.standing[at] = max(b.standing[at], k.to)
 	}
-	if f := b.flights[k]; f != nil {
+	if f := b.flights[k]; f != nil && !(f.failed() && now.Sub(f.since) >= failureKeptFor) {
 		return f
 	}
 	if old := b.refused[k.text]; old != nil && now.Sub(old.since) < refusedFor {

@@ -8,10 +8,24 @@ import (
 	"time"
 )
 
+// endpoint is a part of Datadog's API: each has a rate limit of its own.
+type endpoint string
+
+const (
+	queries  endpoint = "queries"
+	names    endpoint = "names of metrics"
+	validity endpoint = "validity of keys"
+)
+
 // Budget is how many requests the organisation has left, as Datadog says with each answer. One serves the whole process, and
 // outlives the Sources, which are built anew on every change of configuration.
 type Budget struct {
-	mu    sync.Mutex
+	mu   sync.Mutex
+	ends map[endpoint]*allowance
+}
+
+// allowance is what is left of one endpoint's limit.
+type allowance struct {
 	limit int       // requests in a period; 0: not known
 	left  int       // of it, as last heard, less those sent since
 	until time.Time // when the period ends; once it is over nothing is known
@@ -27,45 +41,57 @@ const (
 	longestPeriod = time.Hour
 )
 
+func (b *Budget) of(e endpoint) *allowance {
+	if b.ends == nil {
+		b.ends = map[endpoint]*allowance{}
+	}
+	if b.ends[e] == nil {
+		b.ends[e] = &allowance{}
+	}
+	return b.ends[e]
+}
+
 // take takes one request from the budget, or says why there is none. Those that are not urgent leave some to those that are.
-func (b *Budget) take(urgent bool, now time.Time) *queryError {
+func (b *Budget) take(e endpoint, urgent bool, now time.Time) *queryError {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if now.Before(b.rest) {
-		return failed(unavailable, nil, "asked to slow down (HTTP 429); nothing is sent for %s", seconds(b.rest.Sub(now)))
+	a := b.of(e)
+	if now.Before(a.rest) {
+		return failed(unavailable, nil, "asked to slow down (HTTP 429); nothing is sent for %s", seconds(a.rest.Sub(now)))
 	}
-	if b.limit <= 0 || !now.Before(b.until) {
+	if a.limit <= 0 || !now.Before(a.until) {
 		return nil
 	}
 	switch {
-	case b.left <= 0:
-		return failed(unavailable, nil, "the organisation's rate limit of %d requests is used up for %s", b.limit, seconds(b.until.Sub(now)))
-	case !urgent && b.left <= b.limit/forUrgent:
-		return failed(unavailable, nil, "%d requests are left of the organisation's rate limit of %d for %s; they are kept for the ticks of bakes", b.left, b.limit, seconds(b.until.Sub(now)))
+	case a.left <= 0:
+		return failed(unavailable, nil, "the organisation's rate limit of %d requests is used up for %s", a.limit, seconds(a.until.Sub(now)))
+	case !urgent && a.left <= a.limit/forUrgent:
+		return failed(unavailable, nil, "%d requests are left of the organisation's rate limit of %d for %s; they are kept for the ticks of bakes", a.left, a.limit, seconds(a.until.Sub(now)))
 	}
-	b.left--
+	a.left--
 	return nil
 }
 
 // note takes note of what an answer says about the budget. Answers may arrive in another order than their requests were sent:
 // of the same period, the least that is left counts.
-func (b *Budget) note(status int, h http.Header, now time.Time) {
+func (b *Budget) note(e endpoint, status int, h http.Header, now time.Time) {
 	number := func(name string) (int, bool) {
 		n, err := strconv.Atoi(h.Get(name))
 		return n, err == nil && n >= 0 && n <= math.MaxInt32
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	a := b.of(e)
 	limit, haveLimit := number("X-RateLimit-Limit")
 	left, haveLeft := number("X-RateLimit-Remaining")
 	reset, haveReset := number("X-RateLimit-Reset")
 	in := min(time.Duration(reset)*time.Second, longestPeriod)
 	if haveLimit && haveLeft && haveReset {
 		until := now.Add(in)
-		if same := b.limit == limit && now.Before(b.until) && until.Sub(b.until).Abs() < 2*time.Second; same {
-			left = min(left, b.left)
+		if same := a.limit == limit && now.Before(a.until) && until.Sub(a.until).Abs() < 2*time.Second; same {
+			left = min(left, a.left)
 		}
-		b.limit, b.left, b.until = limit, left, until
+		a.limit, a.left, a.until = limit, left, until
 	}
 	if status != http.StatusTooManyRequests {
 		return
@@ -76,8 +102,8 @@ func (b *Budget) note(status int, h http.Header, now time.Time) {
 	if !haveReset || in <= 0 {
 		in = restUnsaid
 	}
-	if rest := now.Add(in); rest.After(b.rest) {
-		b.rest = rest
+	if rest := now.Add(in); rest.After(a.rest) {
+		a.rest = rest
 	}
 }
 

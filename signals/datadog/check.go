@@ -64,7 +64,7 @@ func (s *Source) Check(ctx context.Context) error {
 func (s *Source) probe(ctx context.Context) *queryError {
 	valid := false
 	now := time.Now()
-	failure := s.send(ctx, false, now, func(ctx context.Context) (*http.Response, error) {
+	failure := s.send(ctx, validity, false, now, func(ctx context.Context) (*http.Response, error) {
 		got, resp, err := s.authAPI.Validate(ctx)
 		valid = got.Valid != nil && *got.Valid
 		return resp, err

@@ -86,17 +86,19 @@ func (s *Source) readCounts(ctx context.Context, q signals.Question, windows []w
 		name = "errors"
 		bad, err = second.await(ctx)
 	}
-	if err == nil {
-		err = fine(windows, requests, bad)
-	}
 	if err != nil {
 		var failure *queryError
 		text := err.Error()
 		if errors.As(err, &failure) && failure.class != unavailable {
 			text = name + ": " + text
 		}
+		err = errors.New(text)
+	} else {
+		err = fine(windows, requests, bad)
+	}
+	if err != nil {
 		for i := range into {
-			into[i].Candidate, into[i].Baseline = blind(text), blind(text)
+			into[i].Candidate, into[i].Baseline = blind(err.Error()), blind(err.Error())
 		}
 		return nil
 	}
@@ -138,7 +140,7 @@ func (s *Source) readCounts(ctx context.Context, q signals.Question, windows []w
 func fine(windows []window, answers ...*answer) error {
 	for _, a := range answers {
 		if long := a.coarse(); long > windows[0].to-windows[0].from {
-			return failed(tooExpensive, nil, "answered in buckets of %ds, which are longer than a tick of %ds; set bake.interval to as much", long, windows[0].to-windows[0].from)
+			return fmt.Errorf("answered in buckets of %ds, which are longer than a tick of %ds; set bake.interval to as much", long, windows[0].to-windows[0].from)
 		}
 	}
 	return nil

@@ -2,6 +2,7 @@ package datadog
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -98,8 +99,9 @@ func said(err error) string {
 	var onTheWay *url.Error
 	switch {
 	case errors.As(err, &answer):
-		if model, ok := answer.ErrorModel.(datadogV1.APIErrorResponse); ok && len(model.Errors) > 0 {
-			return bounded(strings.Join(model.Errors, "; "))
+		var body datadogV1.APIErrorResponse // the client reads it for some statuses only
+		if json.Unmarshal(answer.ErrorBody, &body) == nil && len(body.Errors) > 0 {
+			return bounded(strings.Join(body.Errors, "; "))
 		}
 		if len(answer.ErrorBody) > 0 && !strings.HasPrefix(strings.TrimSpace(string(answer.ErrorBody)), "<") {
 			return bounded(string(answer.ErrorBody))

@@ -14,7 +14,7 @@ import (
 // query asks for all texts over a span in one request. There is an answer for each of them, in their order, or none at all.
 func (s *Source) query(ctx context.Context, texts []string, over span, urgent bool) ([]*answer, *queryError) {
 	var got datadogV1.MetricsQueryResponse
-	failure := s.send(ctx, urgent, time.Unix(over.to, 0), func(ctx context.Context) (*http.Response, error) {
+	failure := s.send(ctx, queries, urgent, time.Unix(over.to, 0), func(ctx context.Context) (*http.Response, error) {
 		var resp *http.Response
 		var err error
 		got, resp, err = s.metricsAPI.QueryMetrics(ctx, over.from, over.to, strings.Join(texts, ","))
@@ -23,7 +23,12 @@ func (s *Source) query(ctx context.Context, texts []string, over span, urgent bo
 	if failure != nil {
 		return nil, failure
 	}
-	answers := make([]*answer, len(texts))
+	return sorted(got, len(texts), over)
+}
+
+// sorted are the answers to so many queries, each with its own series.
+func sorted(got datadogV1.MetricsQueryResponse, queries int, over span) ([]*answer, *queryError) {
+	answers := make([]*answer, queries)
 	for i := range answers {
 		answers[i] = &answer{}
 	}
@@ -31,9 +36,9 @@ func (s *Source) query(ctx context.Context, texts []string, over span, urgent bo
 		one := &got.Series[i]
 		at := 0
 		switch {
-		case one.QueryIndex != nil && *one.QueryIndex >= 0 && *one.QueryIndex < int64(len(texts)):
+		case one.QueryIndex != nil && *one.QueryIndex >= 0 && *one.QueryIndex < int64(queries):
 			at = int(*one.QueryIndex)
-		case one.QueryIndex != nil || len(texts) > 1:
+		case one.QueryIndex != nil || queries > 1:
 			return nil, failed(unavailable, nil, "unreadable answer: a series does not say which query it answers")
 		}
 		if failure := answers[at].add(one, over); failure != nil {
@@ -72,7 +77,7 @@ func whole(got datadogV1.MetricsQueryResponse, over span) *queryError {
 
 // send sends one request when its turn comes. at is the time it is about. check looks at an answer
 // that came with a good status.
-func (s *Source) send(ctx context.Context, urgent bool, at time.Time, ask func(context.Context) (*http.Response, error), check func() *queryError) *queryError {
+func (s *Source) send(ctx context.Context, end endpoint, urgent bool, at time.Time, ask func(context.Context) (*http.Response, error), check func() *queryError) *queryError {
 	turn := time.NewTimer(s.timeout)
 	defer turn.Stop()
 	select {
@@ -94,19 +99,19 @@ func (s *Source) send(ctx context.Context, urgent bool, at time.Time, ask func(c
 		s.found(failure, at)
 		return failure
 	}
-	failure := s.once(ctx, signed, urgent, at, ask, check)
+	failure := s.once(ctx, signed, end, urgent, at, ask, check)
 	if failure != nil && (failure.status == http.StatusForbidden || failure.status == http.StatusUnauthorized) {
 		// The keys may have been rotated between reading them and now.
 		if again, err := s.keys.read(); err == nil && !again.same(signed) {
-			failure = s.once(ctx, again, urgent, at, ask, check)
+			failure = s.once(ctx, again, end, urgent, at, ask, check)
 		}
 	}
 	return failure
 }
 
 // once sends one request, signed with the keys, if there is one left to send, and measures how it went.
-func (s *Source) once(ctx context.Context, signed keys, urgent bool, at time.Time, ask func(context.Context) (*http.Response, error), check func() *queryError) *queryError {
-	if failure := s.budget.take(urgent, time.Now()); failure != nil {
+func (s *Source) once(ctx context.Context, signed keys, end endpoint, urgent bool, at time.Time, ask func(context.Context) (*http.Response, error), check func() *queryError) *queryError {
+	if failure := s.budget.take(end, urgent, time.Now()); failure != nil {
 		if urgent { // what is not may wait, and says nothing of the source
 			s.found(failure, at)
 		}
@@ -116,7 +121,7 @@ func (s *Source) once(ctx context.Context, signed keys, urgent bool, at time.Tim
 	began := time.Now()
 	resp, err := ask(context.WithValue(ctx, datadog.ContextAPIKeys, map[string]datadog.APIKey(signed)))
 	if resp != nil {
-		s.budget.note(resp.StatusCode, resp.Header, time.Now())
+		s.budget.note(end, resp.StatusCode, resp.Header, time.Now())
 	}
 	var failure *queryError
 	switch {
