@@ -1,6 +1,7 @@
 package docs
 
 import (
+	"cmp"
 	"flag"
 	"fmt"
 	"maps"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/bakewatch/bakewatch/policy"
 	"github.com/bakewatch/bakewatch/signals"
+	inDatadog "github.com/bakewatch/bakewatch/signals/datadog/presets"
 	"github.com/bakewatch/bakewatch/signals/prometheus/presets"
 )
 
@@ -21,6 +23,7 @@ func TestGeneratedTables(t *testing.T) {
 	for _, c := range []struct{ file, mark, want string }{
 		{"configuration.md", "signals", signalsTable()},
 		{"sources/prometheus.md", "presets", presetsTable()},
+		{"sources/datadog.md", "presets", datadogTable()},
 	} {
 		raw, err := os.ReadFile(c.file)
 		if err != nil {
@@ -49,6 +52,25 @@ func signalsTable() string {
 	for _, name := range slices.Sorted(maps.Keys(rules)) {
 		t := rules[name].Threshold
 		fmt.Fprintf(&b, "| `%s` | %s | %s, %s, %s, %d, %d |\n", name, policy.About(name), *t.Max, *t.Increase, *t.Floor, *t.MinRequests, *t.Ticks)
+	}
+	return b.String()
+}
+
+// datadogTable is the presets of Datadog, by signal.
+func datadogTable() string {
+	var b strings.Builder
+	b.WriteString("| signal | preset | by | queries |\n|---|---|---|---|\n")
+	for _, name := range slices.Sorted(maps.Keys(policy.Default().Signals)) {
+		for _, p := range inDatadog.For(name) {
+			var texts []string
+			for _, text := range []string{p.Errors, p.Events, p.Value, p.Requests} {
+				if text != "" {
+					texts = append(texts, "`"+text+"`")
+				}
+			}
+			by := cmp.Or(string(p.By), "the whole service")
+			fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", name, p.Name, by, strings.Join(texts, " of "))
+		}
 	}
 	return b.String()
 }

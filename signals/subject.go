@@ -8,6 +8,7 @@ type Subject struct {
 	Signals               []string // names of the signals that are looked for
 	Candidate, Baseline   Version  // an empty Baseline: there is no earlier one
 	Routes                []Route  // what leads to its pods
+	Service               string   // what its pods call their service, by the label tags.datadoghq.com/service; empty: they do not say
 	Past                  time.Time
 	At                    time.Time // when it is looked for; From Past to here the baseline served alone
 }

@@ -50,7 +50,7 @@ type request struct {
 }
 
 var (
-	plain  = regexp.MustCompile(`^(sum):([a-zA-Z][\w.]*)\{([^{}]+)\}(?:\s+by\s+\{([^{}]*)\})?((?:\.[a-z_]+\([^()]*\))*)$`)
+	plain  = regexp.MustCompile(`^(sum|avg|min|max):([a-zA-Z][\w.]*)\{([^{}]+)\}(?:\s+by\s+\{([^{}]*)\})?((?:\.[a-z_]+\([^()]*\))*)$`)
 	rollup = regexp.MustCompile(`^\.rollup\((?:sum|avg|max|min), ?(\d+)\)`)
 )
 
@@ -58,7 +58,7 @@ var (
 func parse(text string) (request, error) {
 	m := plain.FindStringSubmatch(strings.TrimSpace(text))
 	if m == nil {
-		return request{}, errors.New("not a plain sum, the only kind that is played")
+		return request{}, errors.New("not a plain query, the only kind that is played")
 	}
 	q := request{aggregator: m[1], metric: m[2], scope: m[3]}
 	for _, tag := range strings.Split(m[4], ",") {
@@ -77,6 +77,9 @@ func parse(text string) (request, error) {
 		}
 		q.step, _ = strconv.ParseInt(r[1], 10, 64)
 		rest = rest[len(r[0]):]
+	}
+	if _, known := counters[q.metric]; known && q.aggregator != "sum" {
+		return q, errors.New("it counts, and of counts only sums are played")
 	}
 	return q, nil
 }
@@ -100,8 +103,14 @@ func split(text string) []string {
 	return append(out, text[begin:])
 }
 
-// matches reports whether tags are in a scope: all of name:value, !name:value, name:begin*, *.
+// matches reports whether tags are in a scope: all of name:value, !name:value, name:begin*, *, or name IN (a,b), with AND between.
 func matches(scope string, tags map[string]string) bool {
+	if clause, more, ok := strings.Cut(scope, " AND "); ok {
+		return matches(clause, tags) && matches(more, tags)
+	}
+	if name, values, ok := strings.Cut(scope, " IN ("); ok {
+		return slices.Contains(strings.Split(strings.TrimSuffix(values, ")"), ","), tags[strings.TrimSpace(name)])
+	}
 	for _, want := range strings.Split(scope, ",") {
 		if want = strings.TrimSpace(want); want == "*" {
 			continue

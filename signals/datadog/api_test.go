@@ -202,6 +202,12 @@ func within(scope string, tags map[string]string) bool {
 	if scope == "*" {
 		return true
 	}
+	if clause, more, ok := strings.Cut(scope, " AND "); ok {
+		return within(clause, tags) && within(more, tags)
+	}
+	if name, values, ok := strings.Cut(scope, " IN ("); ok {
+		return slices.Contains(strings.Split(strings.TrimSuffix(values, ")"), ","), tags[name])
+	}
 	for _, want := range strings.Split(scope, ",") {
 		name, value, _ := strings.Cut(strings.TrimSpace(want), ":")
 		name, not := strings.CutPrefix(name, "!")
@@ -224,7 +230,7 @@ func (a *api) metrics(w http.ResponseWriter, r *http.Request) {
 			names[h.metric] = true
 		}
 	}
-	say(w, http.StatusOK, map[string]any{"from": r.URL.Query().Get("from"), "metrics": slices.Sorted(maps.Keys(names))})
+	say(w, http.StatusOK, map[string]any{"from": r.URL.Query().Get("from"), "metrics": append([]string{}, slices.Sorted(maps.Keys(names))...)})
 }
 
 // add notes that something happened.

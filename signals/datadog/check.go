@@ -95,7 +95,7 @@ func (s *Source) advice(err *queryError) string {
 	case says("the API key is not valid"):
 		return "is the key in sources.datadog.apiKeyFile of this site's organisation, and not revoked? An organisation has keys for its own site only"
 	case err.status == http.StatusUnauthorized || err.status == http.StatusForbidden:
-		return "the keys in sources.datadog.apiKeyFile and appKeyFile must be of the same organisation on this site, and the application key must have the scope timeseries_query"
+		return "the keys in sources.datadog.apiKeyFile and appKeyFile must be of the same organisation on this site, and the application key must have the scopes timeseries_query and metrics_read"
 	case err.status == http.StatusNotFound:
 		return "sources.datadog.url must be the address to which /api/v1/query is appended"
 	case err.status == http.StatusTooManyRequests || says("rate limit") || says("slow down"):

@@ -291,7 +291,7 @@ func TestCheck(t *testing.T) {
 	}{
 		"well":           {nil, ""},
 		"invalid key":    {answers(200, `{"valid": false}`), "access denied (the API key is not valid); is the key in sources.datadog.apiKeyFile of this site's organisation"},
-		"forbidden":      {answers(403, `{"errors": ["Forbidden"]}`), "must be of the same organisation on this site, and the application key must have the scope timeseries_query"},
+		"forbidden":      {answers(403, `{"errors": ["Forbidden"]}`), "must be of the same organisation on this site, and the application key must have the scopes timeseries_query and metrics_read"},
 		"limited":        {answers(429, ""), "have Datadog raise the limit"},
 		"something else": {answers(200, "<html>"), "does not lead to Datadog's API"},
 		"not there":      {answers(404, ""), "sources.datadog.url must be the address to which /api/v1/query is appended"},

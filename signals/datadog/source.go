@@ -64,11 +64,12 @@ type Source struct {
 	metrics    *Metrics
 	log        *zap.Logger
 
-	board  *board
-	slots  chan struct{}
-	ctx    context.Context // ends with Close
-	stop   context.CancelFunc
-	health health
+	board    *board
+	listings listings
+	slots    chan struct{}
+	ctx      context.Context // ends with Close
+	stop     context.CancelFunc
+	health   health
 
 	requests atomic.Int64
 	down     atomic.Bool // the last request found the source unavailable

@@ -21,9 +21,9 @@ type Source interface {
 
 // Router knows what leads to a workload.
 type Router interface {
-	// Routes are the Services that lead to the workload's pods. An error says that they are not known; what is known is
-	// returned all the same.
-	Routes(ctx context.Context, kind, namespace, name string) ([]signals.Route, error)
+	// Routes are the Services that lead to the workload's pods, and those pods' labels. An error says that they are not known;
+	// what is known is returned all the same.
+	Routes(ctx context.Context, kind, namespace, name string) (routes []signals.Route, labels map[string]string, err error)
 }
 
 // Finder asks all sources. It implements bake.Finder.
@@ -39,8 +39,8 @@ func (f *Finder) Find(ctx context.Context, s bake.Search) (bake.Findings, error)
 		Candidate: version(s.Kind, s.To), Baseline: version(s.Kind, s.From)}
 	var out bake.Findings
 	if f.Router != nil {
-		var err error
-		if subject.Routes, err = f.Router.Routes(ctx, s.Kind, s.Namespace, s.Name); err != nil {
+		routes, labels, err := f.Router.Routes(ctx, s.Kind, s.Namespace, s.Name)
+		if subject.Routes, subject.Service = routes, labels[serviceLabel]; err != nil {
 			out.NotMeasured = append(out.NotMeasured, v1alpha1.NotMeasured{Source: signals.Kubernetes, Preset: "Services and Ingresses", Why: err.Error()})
 		}
 	}
@@ -62,6 +62,9 @@ func (f *Finder) Find(ctx context.Context, s bake.Search) (bake.Findings, error)
 	}
 	return out, errors.Join(failed...)
 }
+
+// serviceLabel is how pods say what Datadog is to call their service.
+const serviceLabel = "tags.datadoghq.com/service"
 
 func version(kind string, r v1alpha1.Revision) signals.Version {
 	v := signals.Version{Version: bake.VersionOf(&r)}

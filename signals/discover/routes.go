@@ -40,20 +40,20 @@ var ingressRoutes = []schema.GroupVersionResource{
 }
 
 // Routes implements Router.
-func (c *Cluster) Routes(ctx context.Context, kind, namespace, name string) ([]signals.Route, error) {
+func (c *Cluster) Routes(ctx context.Context, kind, namespace, name string) ([]signals.Route, map[string]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, routesTimeout)
 	defer cancel()
 	pods, err := c.podLabels(ctx, kind, namespace, name)
 	if err != nil {
-		return nil, fmt.Errorf("which Services lead to it is not known: %w", err)
+		return nil, nil, fmt.Errorf("which Services lead to it is not known: %w", err)
 	}
 	list, err := c.Client.CoreV1().Services(namespace).List(ctx, metav1.ListOptions{Limit: maxListed})
 	if err != nil {
-		return nil, fmt.Errorf("which Services lead to it is not known: %w", err)
+		return nil, pods, fmt.Errorf("which Services lead to it is not known: %w", err)
 	}
 	routes := leading(list.Items, pods)
 	if len(routes) == 0 {
-		return nil, nil
+		return nil, pods, nil
 	}
 	var unknown []error
 	ingresses, err := c.Client.NetworkingV1().Ingresses(namespace).List(ctx, metav1.ListOptions{Limit: maxListed})
@@ -74,7 +74,7 @@ func (c *Cluster) Routes(ctx context.Context, kind, namespace, name string) ([]s
 			}
 		}
 	}
-	return routes, errors.Join(unknown...)
+	return routes, pods, errors.Join(unknown...)
 }
 
 func (c *Cluster) podLabels(ctx context.Context, kind, namespace, name string) (map[string]string, error) {

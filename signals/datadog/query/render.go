@@ -58,3 +58,8 @@ func valueOf(name string, vars map[string]string) (string, error) {
 
 // Tag is a value as Datadog writes that of a tag: in small letters.
 func Tag(value string) string { return strings.ToLower(value) }
+
+// Normal is any text as Datadog writes it as the value of a tag: what a value cannot have is an underscore.
+func Normal(text string) string { return strange.ReplaceAllString(Tag(text), "_") }
+
+var strange = regexp.MustCompile(`[^\p{L}\p{N}_./:-]`)
