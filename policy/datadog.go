@@ -33,6 +33,7 @@ type DatadogQueries struct {
 	Good     string `json:"good,omitempty"`     // in place of errors: count of those that did not fail
 	Requests string `json:"requests,omitempty"` // count of all requests
 	Events   string `json:"events,omitempty"`   // how many events there were, by pod, or what goes up with each
+	Monitors string `json:"monitors,omitempty"` // tags of monitors: each is looked at in each tick, and alerts or does not
 	Value    string `json:"value,omitempty"`    // query of which more is worse
 	Baseline string `json:"baseline,omitempty"` // the baseline's, where value is only the candidate's
 	By       string `json:"by,omitempty"`       // "pod" or "version": by what the sides are told apart; empty: they are not
@@ -132,6 +133,11 @@ func (k *checker) datadogQueries(path string, q DatadogQueries) {
 		if q.Baseline != "" {
 			check("baseline", q.Baseline, value)
 		}
+	case q.Monitors != "":
+		check("monitors", q.Monitors, query.CheckMonitors)
+		if q.By != "" {
+			k.errorf(join(path, "by"), "must be left out: monitors are of the whole service, and are compared with how they were before")
+		}
 	case q.Events != "":
 		check("events", q.Events, events)
 		if q.Requests != "" {
@@ -148,15 +154,15 @@ func (k *checker) datadogQueries(path string, q DatadogQueries) {
 		check("requests", q.Requests, count)
 	}
 	ways := 0
-	for _, way := range []string{q.Value, q.Events, q.Good, q.Errors} {
+	for _, way := range []string{q.Value, q.Monitors, q.Events, q.Good, q.Errors} {
 		if way != "" {
 			ways++
 		}
 	}
 	switch {
 	case ways > 1:
-		k.errorf(path, "measures in more than one way; keep one of errors with requests, good with requests, events, value")
-	case q.Requests != "" && q.Value != "":
+		k.errorf(path, "measures in more than one way; keep one of errors with requests, good with requests, events, monitors, value")
+	case q.Requests != "" && (q.Value != "" || q.Monitors != ""):
 		k.errorf(join(path, "requests"), "goes with errors, good or events; remove it")
 	case q.Baseline != "" && q.Value == "":
 		k.errorf(join(path, "baseline"), "goes with value; remove it")
@@ -170,6 +176,9 @@ func (k *checker) datadogQueries(path string, q DatadogQueries) {
 func (p *DatadogQueries) query() signals.Query {
 	if p == nil {
 		return signals.Query{}
+	}
+	if p.Monitors != "" {
+		return signals.Query{Source: signals.Datadog, Events: query.Monitors(p.Monitors)}
 	}
 	return signals.Query{Source: signals.Datadog, By: signals.By(p.By), Errors: p.Errors, Good: p.Good, Requests: p.Requests, Events: p.Events, Value: p.Value, BaselineValue: p.Baseline}
 }

@@ -40,6 +40,7 @@ func TestDatadogQueries(t *testing.T) {
 		`{errors: 'sum:e{a:$namespace} by {version}.as_count()', requests: 'sum:r{*} by {version}.as_count()', by: version}`: {
 			By: signals.ByVersion, Errors: "sum:e{a:$namespace} by {version}.as_count()", Requests: "sum:r{*} by {version}.as_count()"},
 		`{good: 'sum:g{*}.as_count()', requests: 'sum:r{*}.as_count()'}`: {Good: "sum:g{*}.as_count()", Requests: "sum:r{*}.as_count()"},
+		`{monitors: 'service:$workload,team:shop'}`:                      {Events: "monitors{service:$workload,team:shop}"},
 		`{events: 'max:restarts{*} by {pod_name}', by: pod}`:             {By: signals.ByPod, Events: "max:restarts{*} by {pod_name}"},
 		`{value: 'max:x{pod_name:$pods_candidate}', baseline: 'max:x{pod_name:$pods_baseline}'}`: {
 			Value: "max:x{pod_name:$pods_candidate}", BaselineValue: "max:x{pod_name:$pods_baseline}"},

@@ -14,6 +14,7 @@ import (
 
 	"github.com/bakewatch/bakewatch/decide"
 	"github.com/bakewatch/bakewatch/signals"
+	"github.com/bakewatch/bakewatch/signals/datadog/query"
 )
 
 // AnnotationPrefix begins the annotations on a workload that override its own policy.
@@ -325,6 +326,9 @@ func (s SignalRule) written() bool { return s.Prometheus != nil || s.Datadog != 
 func (s SignalRule) resolved(name string, q signals.Query) Signal {
 	t := s.Threshold
 	out := Signal{Name: name, Query: q, Wording: presets[name].wording}
+	if query.AboutMonitors(q.Events) {
+		out.Wording = decide.Wording{Counted: "looks at monitors", Bad: "found an alert"}
+	}
 	if out.Value != "" || !out.Known() && presets[name].value {
 		out.Unit = s.Unit
 		out.Level = decide.ValueThreshold{Max: float64(*t.Max), Increase: float64(*t.Increase), Floor: float64(*t.Floor), Ticks: *t.Ticks}

@@ -14,6 +14,7 @@ type endpoint string
 const (
 	queries  endpoint = "queries"
 	names    endpoint = "names of metrics"
+	monitors endpoint = "monitors"
 	validity endpoint = "validity of keys"
 )
 

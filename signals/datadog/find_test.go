@@ -173,11 +173,11 @@ func TestNamesAreShared(t *testing.T) {
 			t.Errorf("%d requests", a.others)
 		}
 		a.faulty(answers(200, `{"metrics": 7}`))
-		time.Sleep(namesKeptFor)
+		time.Sleep(shelvedFor)
 		if _, failure := s.names(context.Background(), "service:web", noon); failure == nil {
 			t.Error("an unreadable answer is taken for names")
 		}
-		time.Sleep(failureKeptFor)
+		time.Sleep(shelvedFor)
 		a.faulty(nil)
 		if _, failure := s.names(context.Background(), "service:web", noon); failure != nil {
 			t.Errorf("a failure is kept: %v", failure)

@@ -53,23 +53,25 @@ type Options struct {
 // Source is an organisation in Datadog, asked on behalf of many bakes. Use it from any number of goroutines. It is built
 // anew for a new configuration; Close the old one.
 type Source struct {
-	address    string
-	client     *http.Client
-	metricsAPI *datadogV1.MetricsApi
-	authAPI    *datadogV1.AuthenticationApi
-	keys       keyFiles
-	lag        time.Duration
-	timeout    time.Duration
-	budget     *Budget
-	metrics    *Metrics
-	log        *zap.Logger
+	address     string
+	client      *http.Client
+	metricsAPI  *datadogV1.MetricsApi
+	authAPI     *datadogV1.AuthenticationApi
+	monitorsAPI *datadogV1.MonitorsApi
+	keys        keyFiles
+	lag         time.Duration
+	timeout     time.Duration
+	budget      *Budget
+	metrics     *Metrics
+	log         *zap.Logger
 
-	board    *board
-	listings listings
-	slots    chan struct{}
-	ctx      context.Context // ends with Close
-	stop     context.CancelFunc
-	health   health
+	board     *board
+	listed    shelf[[]string]
+	monitored shelf[[]monitor]
+	slots     chan struct{}
+	ctx       context.Context // ends with Close
+	stop      context.CancelFunc
+	health    health
 
 	requests atomic.Int64
 	down     atomic.Bool // the last request found the source unavailable
@@ -118,12 +120,13 @@ func New(o Options) (*Source, error) {
 	cfg.RetryConfiguration.EnableRetry = false // the next tick is the retry
 	api := datadog.NewAPIClient(cfg)
 	s := &Source{
-		address:    u.Redacted(),
-		client:     client,
-		metricsAPI: datadogV1.NewMetricsApi(api),
-		authAPI:    datadogV1.NewAuthenticationApi(api),
-		keys:       keyFiles{api: o.APIKeyFile, app: o.AppKeyFile},
-		lag:        o.Lag, timeout: o.Timeout, budget: o.Budget, metrics: o.Metrics, log: o.Log,
+		address:     u.Redacted(),
+		client:      client,
+		metricsAPI:  datadogV1.NewMetricsApi(api),
+		authAPI:     datadogV1.NewAuthenticationApi(api),
+		monitorsAPI: datadogV1.NewMonitorsApi(api),
+		keys:        keyFiles{api: o.APIKeyFile, app: o.AppKeyFile},
+		lag:         o.Lag, timeout: o.Timeout, budget: o.Budget, metrics: o.Metrics, log: o.Log,
 		board: newBoard(),
 		slots: make(chan struct{}, o.MaxInFlight),
 	}
@@ -200,9 +203,13 @@ func (s *Source) Read(ctx context.Context, q signals.Question) ([]signals.Readin
 		return readings, nil
 	}
 	answered := readings[:len(windows)]
-	if q.Value != "" {
+	tags, aboutMonitors := query.ParseMonitors(q.Events)
+	switch {
+	case aboutMonitors:
+		s.readMonitors(ctx, tags, windows, answered)
+	case q.Value != "":
 		err = s.readValues(ctx, q, windows, answered)
-	} else {
+	default:
 		err = s.readCounts(ctx, q, windows, answered)
 	}
 	if err != nil {
@@ -233,7 +240,7 @@ func windowsOf(q signals.Question) ([]window, error) {
 		return nil, errors.New("a question by pod needs the prefix of the candidate's pods")
 	case q.By == signals.ByPod && !q.Whole && q.Lives == nil && q.Candidate != "" && q.Candidate == q.Baseline:
 		return nil, fmt.Errorf("candidate and baseline have the same pods (%s*)", q.Candidate)
-	case q.Events != "" && q.By != signals.ByPod:
+	case q.Events != "" && q.By != signals.ByPod && !query.AboutMonitors(q.Events):
 		return nil, errors.New("a question about events of pods must tell pods apart")
 	}
 	windows := make([]window, len(q.Bounds)-1)
