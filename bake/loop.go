@@ -103,8 +103,8 @@ var (
 
 // Teller tells people.
 type Teller interface {
-	// Receivers are the names of those who are told stories.
-	Receivers() []string
+	// Receivers are the names of those who are to be told the story.
+	Receivers(s announce.Story) []string
 	// Tell hands a story over to be delivered to the receivers not named in told. It does not block.
 	Tell(s announce.Story, told []string)
 	// Alert sends the alerts that fire now, and those just resolved.
@@ -328,7 +328,7 @@ func (l *Loop) unfinished(b *v1alpha1.Bake) bool {
 	if a := b.Status.Alert; a != nil && a.ResolvedAt == nil {
 		return true
 	}
-	return time.Since(b.Status.EndedAt.Time) < tellFor && len(l.untold(b)) > 0
+	return time.Since(lastNews(b)) < tellFor && len(l.untold(b)) > 0
 }
 
 // whole takes a record whose phase does not go with what is on it, as only a person's hand makes one, back to the phase

@@ -171,6 +171,7 @@ func (p recordsOf) Delete(_ context.Context, namespace, name string) error {
 type people struct {
 	mu       sync.Mutex
 	deaf     bool // receipts do not come
+	opens    bool // it wants to know when what was found is over
 	stories  []announce.Story
 	sent     []announce.Alert
 	sentAt   []time.Time
@@ -182,7 +183,12 @@ type teller struct {
 	p *process
 }
 
-func (t teller) Receivers() []string { return []string{"grafana"} }
+func (t teller) Receivers(s announce.Story) []string {
+	if s.Stage == announce.Resolved && !t.opens {
+		return nil
+	}
+	return []string{"grafana"}
+}
 
 func (t teller) Tell(s announce.Story, told []string) {
 	if t.p.gone() != nil || slices.Contains(told, "grafana") {

@@ -75,13 +75,18 @@ func stages(b *v1alpha1.Bake) []announce.Stage {
 	}
 	if b.Status.Outcome != "" {
 		out = append(out, announce.Ended)
+		if a := b.Status.Alert; a != nil && a.ResolvedAt != nil {
+			out = append(out, announce.Resolved)
+		}
 	}
 	return out
 }
 
+// order is how stages follow one another.
+var order = []announce.Stage{announce.Started, announce.Deciding, announce.Ended, announce.Resolved}
+
 // toldOf are the receivers that have a receipt for a stage, or for a later one: stages are told in order.
 func toldOf(b *v1alpha1.Bake, stage announce.Stage) []string {
-	order := []announce.Stage{announce.Started, announce.Deciding, announce.Ended}
 	var out []string
 	for _, r := range b.Status.Announced {
 		if slices.Index(order, announce.Stage(r.Stage)) >= slices.Index(order, stage) {
@@ -96,7 +101,7 @@ func (l *Loop) untold(b *v1alpha1.Bake) []announce.Stage {
 	var out []announce.Stage
 	for _, stage := range stages(b) {
 		told := toldOf(b, stage)
-		if slices.ContainsFunc(l.Teller.Receivers(), func(r string) bool { return !slices.Contains(told, r) }) {
+		if slices.ContainsFunc(l.Teller.Receivers(story(b, stage)), func(r string) bool { return !slices.Contains(told, r) }) {
 			out = append(out, stage)
 		}
 	}
@@ -125,12 +130,10 @@ func (l *Loop) tell(e *entry) {
 	l.alerts[id(w.bake)] = announce.Alert{Name: a.Name, Severity: severity(w.bake), Story: story(w.bake, announce.Ended), StartsAt: a.StartsAt.Time, EndsAt: a.Until.Time}
 }
 
-// severity is a label, and so part of the alert's identity: it must not change while the alert fires, or Alertmanager
-// would take it for a second alert, and the first would go on until it lapses.
 // tellLate hands over what some receiver has no receipt for, of a bake that a newer one has followed. Their receipts are
 // not waited for.
 func (l *Loop) tellLate(b *v1alpha1.Bake) {
-	if st := b.Status; st.EndedAt == nil || time.Since(st.EndedAt.Time) >= tellFor {
+	if b.Status.EndedAt == nil || time.Since(lastNews(b)) >= tellFor {
 		return
 	}
 	for _, stage := range l.untold(b) {
@@ -138,6 +141,16 @@ func (l *Loop) tellLate(b *v1alpha1.Bake) {
 	}
 }
 
+// lastNews is when there was last anything to tell of a bake that has ended.
+func lastNews(b *v1alpha1.Bake) time.Time {
+	if a := b.Status.Alert; a != nil && a.ResolvedAt != nil && a.ResolvedAt.After(b.Status.EndedAt.Time) {
+		return a.ResolvedAt.Time
+	}
+	return b.Status.EndedAt.Time
+}
+
+// severity is a label, and so part of the alert's identity: it must not change while the alert fires, or Alertmanager
+// would take it for a second alert, and the first would go on until it lapses.
 func severity(b *v1alpha1.Bake) string {
 	if b.Status.Observed || b.Status.Outcome == v1alpha1.OutcomeInconclusive {
 		return "warning"
@@ -192,6 +205,9 @@ func (l *Loop) finishTelling(ctx context.Context, e *entry, newer bool) error {
 		// Resolve first, then say so on record: killed in between, it is resolved once more.
 		gone := announce.Alert{Name: a.Name, Severity: severity(w.bake), Story: story(w.bake, announce.Ended), StartsAt: a.StartsAt.Time, EndsAt: time.Now()}
 		if err := l.Teller.Alert(ctx, []announce.Alert{gone}); err != nil {
+			if newer {
+				l.Teller.Tell(story(w.bake, announce.Resolved), toldOf(w.bake, announce.Resolved)) // one receiver's outage is not the others'
+			}
 			if time.Since(a.Until.Time) < time.Hour {
 				return fmt.Errorf("resolve the alert of %s: %w", id(w.bake), err)
 			}
@@ -204,7 +220,7 @@ func (l *Loop) finishTelling(ctx context.Context, e *entry, newer bool) error {
 		}
 	}
 	l.tell(e)
-	if len(l.untold(w.bake)) > 0 && time.Since(st.EndedAt.Time) < tellFor && !newer {
+	if len(l.untold(w.bake)) > 0 && time.Since(lastNews(w.bake)) < tellFor && !newer {
 		return nil // the receipt brings us back
 	}
 	l.letGo(e)
@@ -287,6 +303,7 @@ func story(b *v1alpha1.Bake, stage announce.Stage) announce.Story {
 		Bake: id(b), Namespace: b.Namespace, Kind: sp.Workload.Kind, Workload: sp.Workload.Name, UID: sp.Workload.UID,
 		Stage: stage, Outcome: string(st.Outcome), Observed: st.Observed, Headline: headline(b, stage), Why: st.Why,
 		To: long(sp.To), Changes: sp.Changes, ChangedBy: sp.ChangedBy, StartedAt: sp.StartedAt.Time,
+		Severity: matters(b, stage), Decided: st.Rollback != nil, Earlier: earlier(b, stage),
 	}
 	if sp.From != nil {
 		s.From = long(*sp.From)
@@ -295,15 +312,44 @@ func story(b *v1alpha1.Bake, stage announce.Stage) announce.Story {
 		s.Reasons = append(s.Reasons, r.Sentence)
 	}
 	if st.Rollback != nil {
-		s.Recovery = st.Rollback.Recovery
+		s.Recovery, s.Recovered = st.Rollback.Recovery, st.Rollback.Recovered
 	}
 	if st.EndedAt != nil {
 		s.EndedAt = st.EndedAt.Time
 	}
 	if stage == announce.Started {
-		s.Outcome, s.Why, s.Reasons, s.Recovery, s.EndedAt = "", "", nil, "", time.Time{}
+		s.Outcome, s.Why, s.Reasons, s.Recovery, s.Recovered, s.EndedAt, s.Decided = "", "", nil, "", "", time.Time{}, false
 	}
 	return s
+}
+
+// matters is how much a story matters. What raises an alert matters as much as the alert.
+func matters(b *v1alpha1.Bake, stage announce.Stage) string {
+	st := b.Status
+	switch {
+	case stage == announce.Started:
+		return announce.Info
+	case st.Outcome == v1alpha1.OutcomePassed, st.Outcome == v1alpha1.OutcomeSuperseded, st.Outcome == v1alpha1.OutcomeAbandoned,
+		st.Outcome == v1alpha1.OutcomeInconclusive && st.Alert == nil: // as where too few requests came
+		return announce.Info
+	}
+	return severity(b)
+}
+
+// earlier is what receivers called the messages of the stages before.
+func earlier(b *v1alpha1.Bake, stage announce.Stage) map[string]string {
+	var ids map[string]string
+	for _, before := range order[:slices.Index(order, stage)] {
+		for _, r := range b.Status.Announced {
+			if announce.Stage(r.Stage) == before && r.ID != "" {
+				if ids == nil {
+					ids = map[string]string{}
+				}
+				ids[r.Receiver] = r.ID
+			}
+		}
+	}
+	return ids
 }
 
 // headline is one line that says what happened to whom.

@@ -161,6 +161,7 @@ type Announce struct {
 	Grafana      *Grafana      `json:"grafana,omitempty"`
 	Alertmanager *Alertmanager `json:"alertmanager,omitempty"`
 	Webhook      *Webhook      `json:"webhook,omitempty"`
+	Slack        *Slack        `json:"slack,omitempty"`
 }
 
 // Grafana is where bakes become annotations.

@@ -13,11 +13,6 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// notYet are keys of the design that this version does not act on. To accept them would be to ignore them.
-var notYet = map[string]string{
-	"announce": "slack",
-}
-
 // decoder fills plain structs from YAML nodes, reports whatever does not fit, and remembers where each key stood.
 type decoder struct {
 	lines map[string]int // by path
@@ -119,8 +114,6 @@ func (d *decoder) structure(n *yaml.Node, path string, v reflect.Value) {
 		}
 		known := keys(v.Type())
 		switch near := nearest(key, known); {
-		case notYet[path] == key:
-			d.errorf(k.Line, join(path, key), "not supported yet by this version; remove it (known: %s)", strings.Join(known, ", "))
 		case near != "":
 			d.errorf(k.Line, join(path, key), "unknown key; did you mean %q? (known: %s)", near, strings.Join(known, ", "))
 		default:

@@ -77,6 +77,7 @@ func (c *Config) fill() {
 	if a.Webhook != nil {
 		a.Webhook.fill()
 	}
+	a.fill()
 }
 
 func (h *HTTP) fill() {

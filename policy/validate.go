@@ -341,6 +341,9 @@ func (k *checker) announce(a Announce) {
 		k.file(path+".headersFile", w.HeadersFile)
 		k.file(path+".secretFile", w.SecretFile)
 	}
+	if a.Slack != nil {
+		k.slack("announce.slack", *a.Slack)
+	}
 }
 
 // http checks h; token says that a bearer token goes with it. The URL itself is never shown: it may hold a secret.

@@ -15,6 +15,14 @@ const (
 	Started  Stage = "started"  // a rollout is being watched
 	Deciding Stage = "deciding" // a regression was found, and this is what is being done about it
 	Ended    Stage = "ended"    // the bake has an outcome
+	Resolved Stage = "resolved" // what was found is over: recovered, followed by a newer rollout, or nobody came; only for those who keep something open
+)
+
+// How much a story matters, as Alertmanager's label says it.
+const (
+	Info     = "info"     // all is as it should be
+	Warning  = "warning"  // to be looked at: a rollout could not be judged, or would have been rolled back
+	Critical = "critical" // a rollout was rolled back, or waits for a person
 )
 
 // Story is what there is to tell of one bake at one stage. Its sentences are final: receivers print them word for word.
@@ -27,12 +35,15 @@ type Story struct {
 
 	Stage    Stage  `json:"stage"`
 	Outcome  string `json:"outcome,omitempty"` // set once the bake has ended
+	Severity string `json:"severity"`          // Info, Warning or Critical
 	Observed bool   `json:"observed"`          // mode: observe; what is told was only said, not done
 
 	Headline string   `json:"headline"`          // one line: what happened
 	Why      string   `json:"why,omitempty"`     // the first reason's sentence
 	Reasons  []string `json:"reasons,omitempty"` // all reasons' sentences
 	Recovery string   `json:"recovery,omitempty"`
+
+	Recovered string `json:"recovered,omitempty"` // after a rollback: Yes, No or Unknown
 
 	From      string   `json:"from,omitempty"` // "rev 6 (web-5d9f, app:v1)"
 	To        string   `json:"to"`
@@ -41,6 +52,9 @@ type Story struct {
 
 	StartedAt time.Time `json:"startedAt"`
 	EndedAt   time.Time `json:"endedAt,omitzero"` // zero while the bake goes on
+
+	Decided bool              `json:"-"` // a regression was found and acted upon; who was told of it is told how it ended
+	Earlier map[string]string `json:"-"` // what receivers called the messages of earlier stages, by receiver, as far as it is on record
 }
 
 // Alert is one alert as Alertmanager keeps it. It is sent again while it fires, because Alertmanager forgets.
@@ -55,7 +69,7 @@ type Alert struct {
 
 // Receiver is one place that can be told a story.
 type Receiver interface {
-	// Name is the receiver's name in receipts, logs and metrics: grafana, webhook, events.
+	// Name is the receiver's name in receipts, logs and metrics: grafana, slack, webhook, events.
 	Name() string
 	// Tell delivers the story. Telling the same bake and stage again must converge where the receiver takes a key.
 	// It returns what the receiver calls the message, if anything, and it returns soon after ctx ends. An error that trying again cannot mend wraps ErrFinal.

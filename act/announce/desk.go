@@ -199,7 +199,7 @@ func (d *Desk) deliver(ctx context.Context, c *call) verdict {
 		d.results.WithLabelValues(name, "sent").Inc()
 		d.log.Info("told a receiver", append(fields, zap.String("id", id))...)
 		d.file(ctx, s.Bake, Receipt{Receiver: name, Stage: s.Stage, ID: id, At: now})
-		return verdict{done: true}
+		return verdict{done: true, id: id}
 	case ctx.Err() != nil: // the end of the grace cut the call short: no fault of the receiver's
 		return verdict{}
 	}

@@ -613,3 +613,36 @@ func TestManyAtOnce(t *testing.T) {
 		o.stop()
 	})
 }
+
+// A story that was told before the one ahead of it was delivered learns what that one's message is called.
+func TestLaterStoriesKnowTheMessage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var got []map[string]string
+		slow := newMailbox("slow", func(_ context.Context, s Story) error {
+			time.Sleep(time.Second)
+			got = append(got, s.Earlier)
+			return nil
+		})
+		o := open(t, slow)
+		record := map[string]string{"other": "7"}
+		for _, stage := range []Stage{Started, Deciding} {
+			o.Tell(Story{Bake: "a/b", Stage: stage, Earlier: record})
+		}
+		time.Sleep(time.Minute)
+		o.stop()
+		want := []map[string]string{{"other": "7"}, {"other": "7", "slow": "id-a/b"}}
+		if diff := cmp.Diff(want, got); diff != "" || len(record) != 1 {
+			t.Error(diff, record)
+		}
+	})
+}
+
+func TestConceal(t *testing.T) {
+	err := fmt.Errorf("told %w with s3cr3t-token", ErrFinal)
+	if got := Conceal(err, "s3cr3t-token"); strings.Contains(got.Error(), "s3cr3t") || !errors.Is(got, ErrFinal) {
+		t.Errorf("got %v", got)
+	}
+	if got := Conceal(nil, "s3cr3t-token"); got != nil {
+		t.Errorf("got %v", got)
+	}
+}

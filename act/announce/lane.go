@@ -2,6 +2,7 @@ package announce
 
 import (
 	"context"
+	"maps"
 	"reflect"
 	"slices"
 	"sync"
@@ -62,6 +63,7 @@ type call struct {
 // verdict is what becomes of a letter after a call.
 type verdict struct {
 	done  bool          // delivered or given up
+	id    string        // what the receiver calls the message, if it was delivered
 	delay time.Duration // otherwise, until the bake's next try
 	pause time.Duration // until the receiver's next call, of any bake
 }
@@ -80,11 +82,11 @@ func (l *lane) add(s Story, now time.Time) (lost Story, dropped bool) {
 		p = &pile{due: now}
 		l.piles[s.Bake] = p
 	}
-	if p.busy && len(p.letters) == 1 && reflect.DeepEqual(p.letters[0].story, s) {
+	if p.busy && len(p.letters) == 1 && same(p.letters[0].story, s) {
 		return Story{}, false // under way as it is
 	}
-	if same := slices.IndexFunc(p.waiting(), func(o *letter) bool { return o.story.Stage == s.Stage }); same >= 0 {
-		p.waiting()[same].story = s // told again before it could be delivered
+	if i := slices.IndexFunc(p.waiting(), func(o *letter) bool { return o.story.Stage == s.Stage }); i >= 0 {
+		p.waiting()[i].story = s // told again before it could be delivered
 		return Story{}, false
 	}
 	l.added++
@@ -94,6 +96,12 @@ func (l *lane) add(s Story, now time.Time) (lost Story, dropped bool) {
 		return Story{}, false
 	}
 	return l.dropOldest()
+}
+
+// same reports whether two stories say the same; what is on record of earlier messages does not count.
+func same(a, b Story) bool {
+	a.Earlier, b.Earlier = nil, nil
+	return reflect.DeepEqual(a, b)
 }
 
 // append adds a letter; to a convergent receiver it makes those that wait before it pointless.
@@ -206,6 +214,16 @@ func (l *lane) finish(c *call, v verdict) {
 	if v.done {
 		c.pile.due = now
 		l.remove(c.letter.story.Bake, c.letter)
+		if v.id != "" {
+			for _, later := range c.pile.letters { // told before this one was on record
+				earlier := maps.Clone(later.story.Earlier)
+				if earlier == nil {
+					earlier = map[string]string{}
+				}
+				earlier[c.receiver.Name()] = v.id
+				later.story.Earlier = earlier
+			}
+		}
 	} else {
 		c.letter.tries++
 		c.pile.due = now.Add(v.delay)

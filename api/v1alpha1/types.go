@@ -247,9 +247,9 @@ type Alert struct {
 
 // Receipt says that a receiver was told of a stage of the bake.
 type Receipt struct {
-	// Receiver is the adapter: grafana, webhook, events.
+	// Receiver is its name in the policy: grafana, slack, webhook; or events.
 	Receiver string `json:"receiver"`
-	// Stage is what it was told: started, deciding, ended.
+	// Stage is what it was told: started, deciding, ended, resolved.
 	Stage string `json:"stage"`
 	// ID is what the receiver calls it, if it answered with one.
 	// +optional

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 
@@ -18,6 +19,7 @@ import (
 	"github.com/bakewatch/bakewatch/act/announce/alertmanager"
 	"github.com/bakewatch/bakewatch/act/announce/events"
 	"github.com/bakewatch/bakewatch/act/announce/grafana"
+	"github.com/bakewatch/bakewatch/act/announce/slack"
 	"github.com/bakewatch/bakewatch/act/announce/webhook"
 	"github.com/bakewatch/bakewatch/policy"
 	"github.com/bakewatch/bakewatch/web"
@@ -32,7 +34,7 @@ type receivers struct {
 	log      *zap.Logger
 
 	mu     sync.RWMutex
-	names  []string
+	list   []announce.Receiver
 	alerts *alertmanager.Client
 }
 
@@ -69,6 +71,15 @@ func (r *receivers) use(c *policy.Config) {
 			return webhook.New(webhook.Options{URL: w.URL, URLFile: w.URLFile, SecretFile: w.SecretFile, Version: showVersion(), Client: client})
 		})
 	}
+	if s := c.Announce.Slack; s != nil {
+		add("slack", func() (announce.Receiver, error) {
+			client, err := httpClient(s.HTTP(), "", "slack")
+			if err != nil {
+				return nil, err
+			}
+			return slack.New(slack.Options{WebhookFile: s.WebhookFile, TokenFile: s.TokenFile, Channel: s.Channel, URL: s.URL, Client: client})
+		})
+	}
 	var alerts *alertmanager.Client
 	if a := c.Announce.Alertmanager; a != nil {
 		client, err := httpClient(a.HTTP, a.BearerTokenFile, "alertmanager")
@@ -79,22 +90,36 @@ func (r *receivers) use(c *policy.Config) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.alerts, r.names = alerts, nil
-	for _, one := range list {
-		r.names = append(r.names, one.Name())
-	}
+	r.alerts, r.list = alerts, list
 	r.desk.SetReceivers(list)
 }
 
 // Receivers implements bake.Teller.
-func (r *receivers) Receivers() []string {
+func (r *receivers) Receivers(s announce.Story) []string {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	return r.names
+	var names []string
+	for _, one := range r.list {
+		if announce.Hears(one, s, nil) {
+			names = append(names, one.Name())
+		}
+	}
+	return names
 }
 
 // Tell implements bake.Teller.
-func (r *receivers) Tell(s announce.Story, told []string) { r.desk.Tell(s, told...) }
+func (r *receivers) Tell(s announce.Story, told []string) {
+	hear := r.Receivers(s)
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	except := slices.Clone(told)
+	for _, one := range r.list {
+		if !slices.Contains(hear, one.Name()) {
+			except = append(except, one.Name())
+		}
+	}
+	r.desk.Tell(s, except...)
+}
 
 // Alert implements bake.Teller.
 func (r *receivers) Alert(ctx context.Context, alerts []announce.Alert) error {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +14,7 @@ import (
 	"github.com/bakewatch/bakewatch/act/announce/alertmanager"
 	"github.com/bakewatch/bakewatch/act/announce/grafana"
 	"github.com/bakewatch/bakewatch/act/announce/internal/fakes"
+	"github.com/bakewatch/bakewatch/act/announce/slack"
 	"github.com/bakewatch/bakewatch/act/announce/webhook"
 )
 
@@ -24,9 +27,10 @@ func TestFaults(t *testing.T) {
 	adapters := []struct {
 		name    string
 		handler http.Handler
+		reads   bool // it reads what is answered, so that garbage with status 200 is an error
 		tell    func(t *testing.T, url string, c *http.Client) func(context.Context) error
 	}{
-		{"grafana", &fakes.Grafana{Prefix: "/mon"}, func(t *testing.T, url string, c *http.Client) func(context.Context) error {
+		{"grafana", &fakes.Grafana{Prefix: "/mon"}, true, func(t *testing.T, url string, c *http.Client) func(context.Context) error {
 			r, err := grafana.New(url+"/mon", c)
 			if err != nil {
 				t.Fatal(err)
@@ -36,7 +40,7 @@ func TestFaults(t *testing.T) {
 				return err
 			}
 		}},
-		{"alertmanager", ok, func(t *testing.T, url string, c *http.Client) func(context.Context) error {
+		{"alertmanager", ok, false, func(t *testing.T, url string, c *http.Client) func(context.Context) error {
 			r, err := alertmanager.New(url, c)
 			if err != nil {
 				t.Fatal(err)
@@ -45,7 +49,27 @@ func TestFaults(t *testing.T) {
 				return r.Post(ctx, []announce.Alert{{Name: "BakewatchRolledBack", Story: fakes.Story(announce.Ended)}})
 			}
 		}},
-		{"webhook", ok, func(t *testing.T, url string, c *http.Client) func(context.Context) error {
+		{"slack, bot", &fakes.Slack{Token: secret}, true, func(t *testing.T, url string, c *http.Client) func(context.Context) error {
+			r, err := slack.New(slack.Options{TokenFile: file(t, secret), Channel: "deploys", URL: url + "/hooks/" + secret + "/api", Client: c})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return func(ctx context.Context) error {
+				_, err := r.Tell(ctx, fakes.Story(announce.Ended))
+				return err
+			}
+		}},
+		{"slack, webhook", &fakes.Slack{}, true, func(t *testing.T, url string, c *http.Client) func(context.Context) error {
+			r, err := slack.New(slack.Options{WebhookFile: file(t, url+"/services/"+secret), Client: c})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return func(ctx context.Context) error {
+				_, err := r.Tell(ctx, fakes.Story(announce.Ended))
+				return err
+			}
+		}},
+		{"webhook", ok, false, func(t *testing.T, url string, c *http.Client) func(context.Context) error {
 			r, err := webhook.New(webhook.Options{URL: url + "/hooks/" + secret + "?key=" + secret, Client: c})
 			if err != nil {
 				t.Fatal(err)
@@ -83,6 +107,18 @@ func TestFaults(t *testing.T) {
 					}
 				})
 			}
+			if adapter.reads {
+				for _, garbage := range []string{"<html>\x00\xff please log in</html>", `{"detail": "` + secret + `"}`, ""} {
+					server.Fail(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(garbage)) })
+					err := tell(t.Context())
+					server.Fail(nil)
+					if err == nil {
+						t.Errorf("200 with %q: no error", garbage)
+						continue
+					}
+					check(t, err)
+				}
+			}
 			t.Run("echoes the request", func(t *testing.T) {
 				server.Fail(func(w http.ResponseWriter, r *http.Request) {
 					http.Error(w, "Cannot POST "+r.URL.RequestURI()+" "+r.Header.Get("Authorization")+strings.Repeat(" and so on", 500), 400)
@@ -101,6 +137,16 @@ func TestFaults(t *testing.T) {
 			check(t, err)
 		})
 	}
+}
+
+// file is a file with the secret.
+func file(t *testing.T, content string) string {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(name, []byte(content+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return name
 }
 
 // check holds an error to its form: no secret, one bounded line, scheme and host at most.

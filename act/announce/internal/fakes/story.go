@@ -11,6 +11,7 @@ func Story(stage announce.Stage) announce.Story {
 	s := announce.Story{
 		Bake: "shop/web-7f3a-7", Namespace: "shop", Kind: "Deployment", Workload: "web", UID: "0f0e",
 		Stage:    stage,
+		Severity: announce.Info,
 		Headline: "Deployment shop/web: watching rev 7",
 		From:     "rev 6 (web-5d9f, app:v1)", To: "rev 7 (web-84bc, app:v2)",
 		Changes: []string{"image app:v1 → app:v2", "env <LIMIT> changed"}, ChangedBy: "kubectl-client-side-apply",
@@ -20,9 +21,10 @@ func Story(stage announce.Stage) announce.Story {
 		s.Headline = "Deployment shop/web: rev 7 is worse than rev 6 & is rolled back"
 		s.Why = "http-errors: 8.1% of 1,240 requests failed on rev 7 against 0.3% of 9,870 on rev 6"
 		s.Reasons = []string{s.Why, "restarts: 4 on rev 7"}
+		s.Severity, s.Decided = announce.Critical, true
 	}
-	if stage == announce.Ended {
-		s.Outcome, s.Recovery = "RolledBack", "http-errors back at 0.3%"
+	if stage == announce.Ended || stage == announce.Resolved {
+		s.Outcome, s.Recovery, s.Recovered = "RolledBack", "http-errors back at 0.3%", "Yes"
 		s.EndedAt = s.StartedAt.Add(95 * time.Second)
 	}
 	return s

@@ -1,0 +1,189 @@
+// Package wording writes stories by templates of Go's text/template, which are checked before they are used.
+package wording
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"text/template"
+	"text/template/parse"
+	"time"
+
+	"github.com/bakewatch/bakewatch/act/announce"
+)
+
+const maxOutput = 64 << 10 // bytes a template may write
+
+// Template words stories.
+type Template struct{ parsed *template.Template }
+
+// view is what a template sees.
+type view struct {
+	announce.Story
+	Others []string // the reasons other than Why
+}
+
+var functions = template.FuncMap{
+	"join": func(separator string, list []string) string { return strings.Join(list, separator) },
+	"clip": func(limit int, text string) string { return announce.Clip(text, max(limit, 1)) },
+}
+
+// Parse reads a template and tries it on stories of every kind. Its error is one line that says where and what is wrong.
+func Parse(text string) (*Template, error) {
+	parsed, err := template.New("line").Funcs(functions).Option("missingkey=error").Parse(text)
+	if err != nil {
+		return nil, explain(err)
+	}
+	for _, t := range parsed.Templates() {
+		if t.Tree != nil {
+			if err := checkLoops(t.Tree.Root); err != nil {
+				return nil, err
+			}
+		}
+	}
+	t := &Template{parsed}
+	for _, s := range Samples() {
+		said, err := t.Write(s, nil)
+		if err != nil {
+			return nil, fmt.Errorf("with a story of stage %s: %w", s.Stage, err)
+		}
+		if said == "" {
+			return nil, fmt.Errorf("with a story of stage %s it writes nothing; have it write at least {{.Headline}}", s.Stage)
+		}
+		s.Changes, s.Reasons, s.Why, s.From, s.Recovery, s.ChangedBy = nil, nil, "", "", "", ""
+		if _, err := t.Write(s, nil); err != nil {
+			return nil, fmt.Errorf("with a story that has no reasons, changes or earlier revision: %w", err)
+		}
+	}
+	return t, nil
+}
+
+// Must is Parse of a template that is known to be good.
+func Must(text string) *Template {
+	t, err := Parse(text)
+	if err != nil {
+		panic("wording: " + err.Error())
+	}
+	return t
+}
+
+// Write words a story. escape makes a text of the story safe for where it goes, and is not applied to the template's own
+// text; nil leaves it as it is. White space around what is written is cut off.
+func (t *Template) Write(s announce.Story, escape func(string) string) (string, error) {
+	var out bounded
+	if err := t.parsed.Execute(&out, escaped(s, escape)); err != nil {
+		return "", explain(err)
+	}
+	return strings.TrimSpace(out.String()), nil
+}
+
+// escaped is the story with all its texts on one line and escaped.
+func escaped(s announce.Story, escape func(string) string) view {
+	safe := func(text string) string {
+		text = announce.OneLine(text)
+		if escape != nil {
+			text = escape(text)
+		}
+		return text
+	}
+	all := func(list []string) (out []string) {
+		for _, text := range list {
+			out = append(out, safe(text))
+		}
+		return out
+	}
+	for _, text := range []*string{&s.Bake, &s.Namespace, &s.Kind, &s.Workload, &s.Headline, &s.Why, &s.Recovery, &s.From, &s.To, &s.ChangedBy} {
+		*text = safe(*text)
+	}
+	s.Reasons, s.Changes = all(s.Reasons), all(s.Changes)
+	s.Earlier = nil
+	return view{s, slices.DeleteFunc(slices.Clone(s.Reasons), func(reason string) bool { return reason == s.Why })}
+}
+
+// Samples are stories of a bake that never was, one of each kind, in the order in which they would be told.
+func Samples() []announce.Story {
+	at := time.Now().Add(-5 * time.Minute).UTC()
+	started := announce.Story{
+		Bake: "announce-test/deployment-sample-0-7", Namespace: "announce-test", Kind: "Deployment", Workload: "sample", UID: "0",
+		Stage: announce.Started, Severity: announce.Info,
+		Headline: "announce-test deployment/sample: watching the rollout of rev 7 over rev 6",
+		From:     "rev 6 (sample-5d9f, app:v1)", To: "rev 7 (sample-84bc, app:v2)",
+		Changes: []string{"image app:v1 → app:v2", "env LIMIT changed"}, ChangedBy: "announce-test",
+		StartedAt: at,
+	}
+	deciding := started
+	deciding.Stage, deciding.Severity, deciding.Decided = announce.Deciding, announce.Critical, true
+	deciding.Headline = "announce-test deployment/sample: rolling back from rev 7 to rev 6"
+	deciding.Why = "http-errors: 8.1% of 1,240 requests failed on rev 7 (2 pods) against 0.3% of 9,870 on rev 6; this is a test, nothing happened"
+	deciding.Reasons = []string{deciding.Why, "evidence: chance of a false alarm under 1 in 1,000"}
+	ended := deciding
+	ended.Stage, ended.Outcome, ended.Recovered = announce.Ended, "RolledBack", "Yes"
+	ended.Headline = "announce-test deployment/sample: rolled back from rev 7 to rev 6, recovered"
+	ended.Recovery = "recovered: http-errors back at 0.3%"
+	ended.EndedAt = at.Add(2 * time.Minute)
+	resolved := ended
+	resolved.Stage = announce.Resolved
+	return []announce.Story{started, deciding, ended, resolved}
+}
+
+// checkLoops allows range over lists of the story only: anything else may go on for ever.
+func checkLoops(list *parse.ListNode) error {
+	if list == nil {
+		return nil
+	}
+	for _, node := range list.Nodes {
+		var branch *parse.BranchNode
+		switch n := node.(type) {
+		case *parse.RangeNode:
+			branch = &n.BranchNode
+			if !overField(n.Pipe) {
+				return fmt.Errorf("line %d: range over %s: it may only go over a list of the story, such as .Reasons, .Others or .Changes", n.Line, n.Pipe)
+			}
+		case *parse.IfNode:
+			branch = &n.BranchNode
+		case *parse.WithNode:
+			branch = &n.BranchNode
+		default:
+			continue
+		}
+		if err := errors.Join(checkLoops(branch.List), checkLoops(branch.ElseList)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func overField(pipe *parse.PipeNode) bool {
+	if len(pipe.Cmds) != 1 || len(pipe.Cmds[0].Args) != 1 {
+		return false
+	}
+	switch over := pipe.Cmds[0].Args[0].(type) {
+	case *parse.FieldNode:
+		return true
+	case *parse.VariableNode: // $.Reasons, not $n
+		return len(over.Ident) > 1
+	}
+	return false
+}
+
+// explain words the errors of text/template.
+func explain(err error) error {
+	if cause, ok := errors.AsType[template.ExecError](err); ok {
+		err = cause.Err
+	}
+	text := strings.TrimPrefix(announce.OneLine(err.Error()), "template: ")
+	text = strings.ReplaceAll(text, "line:", "line ")
+	return errors.New(announce.Clip(text, 300))
+}
+
+// bounded is a buffer that does not grow for ever.
+type bounded struct{ bytes.Buffer }
+
+func (b *bounded) Write(p []byte) (int, error) {
+	if b.Len()+len(p) > maxOutput {
+		return 0, fmt.Errorf("it writes more than %d bytes", maxOutput)
+	}
+	return b.Buffer.Write(p)
+}

@@ -1,0 +1,106 @@
+package bake
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/bakewatch/bakewatch/act/announce"
+	"github.com/bakewatch/bakewatch/api/v1alpha1"
+)
+
+// of are the stories told of a stage.
+func (ps *people) of(stage announce.Stage) []announce.Story {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	var out []announce.Story
+	for _, s := range ps.stories {
+		if s.Stage == stage {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// Who keeps something open hears when it is over: once, soon after the rollback helped, with what it called it.
+func TestResolvedIsTold(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.opens = true
+		w.rates["B"] = 0.2
+		w.start()
+		w.deploy(web, "B")
+		w.pass(10 * time.Minute)
+		got := w.of(announce.Resolved)
+		if len(got) != 1 || got[0].Recovered != "Yes" || got[0].Severity != announce.Critical || !got[0].Decided || got[0].Earlier["grafana"] != "7" {
+			t.Errorf("got %+v", got)
+		}
+		if receipts := w.bake(t, 2).Status.Announced; len(receipts) != 4 || receipts[3].Stage != string(announce.Resolved) {
+			t.Errorf("receipts: %+v", receipts)
+		}
+		if w.newest.loop.ledger.of(web).work != nil {
+			t.Error("it is still worked on although all is told")
+		}
+	})
+}
+
+// What waits for a person is over with the next rollout, be Alertmanager there or not.
+func TestHeldIsResolvedByANewerRollout(t *testing.T) {
+	for _, outage := range []error{nil, errors.New("alertmanager: connection refused")} {
+		inWorld(t, func(t *testing.T, w *world) {
+			w.opens = true
+			w.rates["B"] = 0.2
+			w.setPolicy(guardPolicy + "budget: {perNamespace: 0, perCluster: 0, within: 10m}\n")
+			w.start()
+			w.deploy(web, "B")
+			w.pass(3 * time.Hour)
+			wantOutcome(t, w.bake(t, 2), v1alpha1.OutcomeHeld, CodeBudget)
+			if got := w.of(announce.Resolved); len(got) != 0 {
+				t.Errorf("told already: %+v", got)
+			}
+			w.people.mu.Lock()
+			w.alertErr = outage
+			w.people.mu.Unlock()
+			w.deploy(web, "C")
+			w.pass(time.Minute)
+			if got := w.of(announce.Resolved); len(got) == 0 || got[0].Outcome != "Held" || got[0].Recovered != "" {
+				t.Errorf("with alertmanager %v: got %+v", outage, got)
+			}
+		})
+	}
+}
+
+// Where nobody keeps anything open, nothing more is told or waited for.
+func TestResolvedIsNotToldToOthers(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.rates["B"] = 0.2
+		w.start()
+		w.deploy(web, "B")
+		w.pass(10 * time.Minute)
+		if got := w.of(announce.Resolved); len(got) != 0 {
+			t.Errorf("got %+v", got)
+		}
+	})
+}
+
+func TestSeverity(t *testing.T) {
+	for name, c := range map[string]struct {
+		status v1alpha1.BakeStatus
+		stage  announce.Stage
+		want   string
+	}{
+		"started":                 {v1alpha1.BakeStatus{}, announce.Started, announce.Info},
+		"started, told late":      {v1alpha1.BakeStatus{Outcome: v1alpha1.OutcomeHeld}, announce.Started, announce.Info},
+		"deciding":                {v1alpha1.BakeStatus{Rollback: &v1alpha1.Rollback{}}, announce.Deciding, announce.Critical},
+		"passed":                  {v1alpha1.BakeStatus{Outcome: v1alpha1.OutcomePassed}, announce.Ended, announce.Info},
+		"superseded":              {v1alpha1.BakeStatus{Outcome: v1alpha1.OutcomeSuperseded, Alert: &v1alpha1.Alert{}}, announce.Ended, announce.Info},
+		"rolled back":             {v1alpha1.BakeStatus{Outcome: v1alpha1.OutcomeRolledBack}, announce.Ended, announce.Critical},
+		"held":                    {v1alpha1.BakeStatus{Outcome: v1alpha1.OutcomeHeld}, announce.Ended, announce.Critical},
+		"observed":                {v1alpha1.BakeStatus{Outcome: v1alpha1.OutcomeHeld, Observed: true}, announce.Ended, announce.Warning},
+		"blind":                   {v1alpha1.BakeStatus{Outcome: v1alpha1.OutcomeInconclusive, Alert: &v1alpha1.Alert{}}, announce.Ended, announce.Warning},
+		"too few requests to say": {v1alpha1.BakeStatus{Outcome: v1alpha1.OutcomeInconclusive}, announce.Ended, announce.Info},
+	} {
+		if got := matters(&v1alpha1.Bake{Status: c.status}, c.stage); got != c.want {
+			t.Errorf("%s: got %s, want %s", name, got, c.want)
+		}
+	}
+}
