@@ -311,6 +311,9 @@ func story(b *v1alpha1.Bake, stage announce.Stage) announce.Story {
 	for _, r := range st.Reasons {
 		s.Reasons = append(s.Reasons, r.Sentence)
 	}
+	for _, m := range st.Signals {
+		s.Measured = append(s.Measured, announce.Measure{Signal: m.Name, Candidate: m.Candidate, Baseline: m.Baseline, History: m.History})
+	}
 	if st.Rollback != nil {
 		s.Recovery, s.Recovered = st.Rollback.Recovery, st.Rollback.Recovered
 	}
@@ -318,7 +321,7 @@ func story(b *v1alpha1.Bake, stage announce.Stage) announce.Story {
 		s.EndedAt = st.EndedAt.Time
 	}
 	if stage == announce.Started {
-		s.Outcome, s.Why, s.Reasons, s.Recovery, s.Recovered, s.EndedAt, s.Decided = "", "", nil, "", "", time.Time{}, false
+		s.Outcome, s.Why, s.Reasons, s.Recovery, s.Recovered, s.EndedAt, s.Decided, s.Measured = "", "", nil, "", "", time.Time{}, false, nil
 	}
 	return s
 }

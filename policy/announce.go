@@ -1,6 +1,10 @@
 package policy
 
-import "time"
+import (
+	"net/url"
+	"regexp"
+	"time"
+)
 
 // Endpoint is how a service on the internet is reached. Its address is known, and is only written where it is another.
 type Endpoint struct {
@@ -26,11 +30,29 @@ type Slack struct {
 	Channel     string `json:"channel"`     // name or id; with a token
 }
 
+// GitHub is a repository that gets issues.
+type GitHub struct {
+	Endpoint
+	Repository string `json:"repository"` // owner/name
+	TokenFile  string `json:"tokenFile"`
+}
+
 // fill sets the defaults of the receivers that are there.
 func (a *Announce) fill() {
 	if a.Slack != nil {
 		a.Slack.fill()
 	}
+	if a.GitHub != nil {
+		a.GitHub.fill()
+	}
+}
+
+func (k *checker) endpoint(path string, e Endpoint) {
+	if u, err := url.Parse(e.URL); err == nil && u.User != nil {
+		k.errorf(join(path, "url"), "must not hold a user or password")
+		e.URL = ""
+	}
+	k.http(path, e.HTTP(), false)
 }
 
 func (k *checker) slack(path string, s Slack) {
@@ -44,7 +66,20 @@ func (k *checker) slack(path string, s Slack) {
 	case s.WebhookFile != "" && s.URL != "":
 		k.errorf(join(path, "url"), "goes with tokenFile; the address of a webhook is in its file")
 	}
-	k.http(path, s.HTTP(), false)
+	k.endpoint(path, s.Endpoint)
 	k.file(join(path, "webhookFile"), s.WebhookFile)
 	k.file(join(path, "tokenFile"), s.TokenFile)
+}
+
+var repository = regexp.MustCompile(`^[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+$`)
+
+func (k *checker) github(path string, g GitHub) {
+	if !repository.MatchString(g.Repository) {
+		k.errorf(join(path, "repository"), "must be a repository such as acme/shop, not %s", quote(g.Repository))
+	}
+	if g.TokenFile == "" {
+		k.errorf(join(path, "tokenFile"), "is missing; name the file that holds a token with the right to write issues")
+	}
+	k.endpoint(path, g.Endpoint)
+	k.file(join(path, "tokenFile"), g.TokenFile)
 }

@@ -162,6 +162,7 @@ type Announce struct {
 	Alertmanager *Alertmanager `json:"alertmanager,omitempty"`
 	Webhook      *Webhook      `json:"webhook,omitempty"`
 	Slack        *Slack        `json:"slack,omitempty"`
+	GitHub       *GitHub       `json:"github,omitempty"`
 }
 
 // Grafana is where bakes become annotations.

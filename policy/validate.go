@@ -344,6 +344,9 @@ func (k *checker) announce(a Announce) {
 	if a.Slack != nil {
 		k.slack("announce.slack", *a.Slack)
 	}
+	if a.GitHub != nil {
+		k.github("announce.github", *a.GitHub)
+	}
 }
 
 // http checks h; token says that a bearer token goes with it. The URL itself is never shown: it may hold a secret.

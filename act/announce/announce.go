@@ -45,6 +45,8 @@ type Story struct {
 
 	Recovered string `json:"recovered,omitempty"` // after a rollback: Yes, No or Unknown
 
+	Measured []Measure `json:"measured,omitempty"` // what each signal counted
+
 	From      string   `json:"from,omitempty"` // "rev 6 (web-5d9f, app:v1)"
 	To        string   `json:"to"`
 	Changes   []string `json:"changes,omitempty"`
@@ -55,6 +57,14 @@ type Story struct {
 
 	Decided bool              `json:"-"` // a regression was found and acted upon; who was told of it is told how it ended
 	Earlier map[string]string `json:"-"` // what receivers called the messages of earlier stages, by receiver, as far as it is on record
+}
+
+// Measure is what a signal counted over the bake, "errors / requests" or, where it is a value, its median; empty: nothing.
+type Measure struct {
+	Signal    string `json:"signal"`
+	Candidate string `json:"candidate,omitempty"` // the new revision's
+	Baseline  string `json:"baseline,omitempty"`  // the old one's at the same time
+	History   string `json:"history,omitempty"`   // the old one's before the rollout
 }
 
 // Alert is one alert as Alertmanager keeps it. It is sent again while it fires, because Alertmanager forgets.

@@ -18,6 +18,7 @@ import (
 	"github.com/bakewatch/bakewatch/act/announce"
 	"github.com/bakewatch/bakewatch/act/announce/alertmanager"
 	"github.com/bakewatch/bakewatch/act/announce/events"
+	"github.com/bakewatch/bakewatch/act/announce/github"
 	"github.com/bakewatch/bakewatch/act/announce/grafana"
 	"github.com/bakewatch/bakewatch/act/announce/slack"
 	"github.com/bakewatch/bakewatch/act/announce/webhook"
@@ -78,6 +79,15 @@ func (r *receivers) use(c *policy.Config) {
 				return nil, err
 			}
 			return slack.New(slack.Options{WebhookFile: s.WebhookFile, TokenFile: s.TokenFile, Channel: s.Channel, URL: s.URL, Client: client})
+		})
+	}
+	if g := c.Announce.GitHub; g != nil {
+		add("github", func() (announce.Receiver, error) {
+			client, err := httpClient(g.HTTP(), "", "github")
+			if err != nil {
+				return nil, err
+			}
+			return github.New(github.Options{Repository: g.Repository, TokenFile: g.TokenFile, URL: g.URL, Client: client})
 		})
 	}
 	var alerts *alertmanager.Client

@@ -3,6 +3,7 @@ package wording
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -15,6 +16,8 @@ import (
 )
 
 const maxOutput = 64 << 10 // bytes a template may write
+
+var errTooMuch = fmt.Errorf("it writes more than %d bytes", maxOutput)
 
 // Template words stories.
 type Template struct{ parsed *template.Template }
@@ -38,22 +41,22 @@ func Parse(text string) (*Template, error) {
 	}
 	for _, t := range parsed.Templates() {
 		if t.Tree != nil {
-			if err := checkLoops(t.Tree.Root); err != nil {
+			if err := checkLoops(t.Tree.Root, false); err != nil {
 				return nil, err
 			}
 		}
 	}
 	t := &Template{parsed}
 	for _, s := range Samples() {
-		said, err := t.Write(s, nil)
+		said, err := t.write(s, nil)
 		if err != nil {
 			return nil, fmt.Errorf("with a story of stage %s: %w", s.Stage, err)
 		}
 		if said == "" {
 			return nil, fmt.Errorf("with a story of stage %s it writes nothing; have it write at least {{.Headline}}", s.Stage)
 		}
-		s.Changes, s.Reasons, s.Why, s.From, s.Recovery, s.ChangedBy = nil, nil, "", "", "", ""
-		if _, err := t.Write(s, nil); err != nil {
+		s.Changes, s.Reasons, s.Measured, s.Why, s.From, s.Recovery, s.ChangedBy = nil, nil, nil, "", "", "", ""
+		if _, err := t.write(s, nil); err != nil {
 			return nil, fmt.Errorf("with a story that has no reasons, changes or earlier revision: %w", err)
 		}
 	}
@@ -70,13 +73,26 @@ func Must(text string) *Template {
 }
 
 // Write words a story. escape makes a text of the story safe for where it goes, and is not applied to the template's own
-// text; nil leaves it as it is. White space around what is written is cut off.
+// text; nil leaves it as it is. White space around what is written is cut off, and so is what is too much.
 func (t *Template) Write(s announce.Story, escape func(string) string) (string, error) {
+	said, err := t.write(s, escape)
+	if errors.Is(err, errTooMuch) {
+		return said + "…", nil
+	}
+	return said, err
+}
+
+func (t *Template) write(s announce.Story, escape func(string) string) (string, error) {
 	var out bounded
-	if err := t.parsed.Execute(&out, escaped(s, escape)); err != nil {
+	err := t.parsed.Execute(&out, escaped(s, escape))
+	said := strings.TrimSpace(out.String())
+	switch {
+	case errors.Is(err, errTooMuch):
+		return said, errTooMuch
+	case err != nil:
 		return "", explain(err)
 	}
-	return strings.TrimSpace(out.String()), nil
+	return said, nil
 }
 
 // escaped is the story with all its texts on one line and escaped.
@@ -98,6 +114,10 @@ func escaped(s announce.Story, escape func(string) string) view {
 		*text = safe(*text)
 	}
 	s.Reasons, s.Changes = all(s.Reasons), all(s.Changes)
+	s.Measured = slices.Clone(s.Measured)
+	for i, m := range s.Measured {
+		s.Measured[i] = announce.Measure{Signal: safe(m.Signal), Candidate: safe(m.Candidate), Baseline: safe(m.Baseline), History: safe(m.History)}
+	}
 	s.Earlier = nil
 	return view{s, slices.DeleteFunc(slices.Clone(s.Reasons), func(reason string) bool { return reason == s.Why })}
 }
@@ -118,6 +138,7 @@ func Samples() []announce.Story {
 	deciding.Headline = "announce-test deployment/sample: rolling back from rev 7 to rev 6"
 	deciding.Why = "http-errors: 8.1% of 1,240 requests failed on rev 7 (2 pods) against 0.3% of 9,870 on rev 6; this is a test, nothing happened"
 	deciding.Reasons = []string{deciding.Why, "evidence: chance of a false alarm under 1 in 1,000"}
+	deciding.Measured = []announce.Measure{{Signal: "http-errors", Candidate: "100 / 1240", Baseline: "30 / 9870", History: "41 / 14000"}}
 	ended := deciding
 	ended.Stage, ended.Outcome, ended.Recovered = announce.Ended, "RolledBack", "Yes"
 	ended.Headline = "announce-test deployment/sample: rolled back from rev 7 to rev 6, recovered"
@@ -128,27 +149,28 @@ func Samples() []announce.Story {
 	return []announce.Story{started, deciding, ended, resolved}
 }
 
-// checkLoops allows range over lists of the story only: anything else may go on for ever.
-func checkLoops(list *parse.ListNode) error {
-	if list == nil {
+// checkLoops allows range over lists of the story only: anything else may go on for ever. list says that the dot is one.
+func checkLoops(nodes *parse.ListNode, list bool) error {
+	if nodes == nil {
 		return nil
 	}
-	for _, node := range list.Nodes {
+	for _, node := range nodes.Nodes {
 		var branch *parse.BranchNode
+		inside := list
 		switch n := node.(type) {
 		case *parse.RangeNode:
-			branch = &n.BranchNode
-			if !overField(n.Pipe) {
-				return fmt.Errorf("line %d: range over %s: it may only go over a list of the story, such as .Reasons, .Others or .Changes", n.Line, n.Pipe)
+			branch, inside = &n.BranchNode, false
+			if !overField(n.Pipe) && !(list && n.Pipe.String() == ".") {
+				return fmt.Errorf("line %d: range over %s: it may only go over a list of the story, such as .Reasons, .Others, .Changes or .Measured", n.Line, n.Pipe)
 			}
 		case *parse.IfNode:
 			branch = &n.BranchNode
 		case *parse.WithNode:
-			branch = &n.BranchNode
+			branch, inside = &n.BranchNode, overField(n.Pipe)
 		default:
 			continue
 		}
-		if err := errors.Join(checkLoops(branch.List), checkLoops(branch.ElseList)); err != nil {
+		if err := cmp.Or(checkLoops(branch.List, inside), checkLoops(branch.ElseList, list)); err != nil {
 			return err
 		}
 	}
@@ -183,7 +205,7 @@ type bounded struct{ bytes.Buffer }
 
 func (b *bounded) Write(p []byte) (int, error) {
 	if b.Len()+len(p) > maxOutput {
-		return 0, fmt.Errorf("it writes more than %d bytes", maxOutput)
+		return 0, errTooMuch
 	}
 	return b.Buffer.Write(p)
 }

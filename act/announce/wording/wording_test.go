@@ -19,6 +19,7 @@ func TestWrite(t *testing.T) {
 		`{{clip 4 .Namespace}} {{.Outcome}}`:                "ann… RolledBack",
 		`{{.Severity}} {{.EndedAt.Sub .StartedAt}}`:         "critical 2m0s",
 		`{{with $.Others}}{{len .}} {{end}}{{.Stage}}`:      "1 ended",
+		`{{with .Changes}}{{range .}}{{.}} {{end}}{{end}}`:  "image app:v1 → app:v2 env LIMIT changed",
 		`{{.Stage}}{{range $.Reasons}} {{clip 3 .}}{{end}}`: "ended 5 … an…",
 	} {
 		template, err := wording.Parse(text)
@@ -47,6 +48,7 @@ func TestParse(t *testing.T) {
 		"{{$n := 1000000000000}}{{if true}}{{range $n}}{{end}}{{end}}x": "range over $n",
 		`{{define "a"}}{{template "a"}}{{end}}{{template "a"}}`:         "exceeded maximum template depth",
 		`{{printf "%099999d" 1}}`:                                       "more than 65536 bytes",
+		"{{with 1000000000000}}{{range .}}{{end}}{{end}}x":              "range over .",
 		"{{.Earlier.x.y}}x":                                             "map has no entry",
 	} {
 		_, err := wording.Parse(text)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/bakewatch/bakewatch/act/announce"
 	"github.com/bakewatch/bakewatch/act/announce/alertmanager"
+	"github.com/bakewatch/bakewatch/act/announce/github"
 	"github.com/bakewatch/bakewatch/act/announce/grafana"
 	"github.com/bakewatch/bakewatch/act/announce/internal/fakes"
 	"github.com/bakewatch/bakewatch/act/announce/slack"
@@ -61,6 +62,16 @@ func TestFaults(t *testing.T) {
 		}},
 		{"slack, webhook", &fakes.Slack{}, true, func(t *testing.T, url string, c *http.Client) func(context.Context) error {
 			r, err := slack.New(slack.Options{WebhookFile: file(t, url+"/services/"+secret), Client: c})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return func(ctx context.Context) error {
+				_, err := r.Tell(ctx, fakes.Story(announce.Ended))
+				return err
+			}
+		}},
+		{"github", &fakes.GitHub{Repository: "acme/shop", Token: secret}, true, func(t *testing.T, url string, c *http.Client) func(context.Context) error {
+			r, err := github.New(github.Options{Repository: "acme/shop", TokenFile: file(t, secret), URL: url + "/hooks/" + secret + "/api/v3", Client: c})
 			if err != nil {
 				t.Fatal(err)
 			}
