@@ -37,6 +37,12 @@ type GitHub struct {
 	TokenFile  string `json:"tokenFile"`
 }
 
+// PagerDuty is a service whose people are alerted.
+type PagerDuty struct {
+	Endpoint
+	RoutingKeyFile string `json:"routingKeyFile"` // holds the integration key
+}
+
 // fill sets the defaults of the receivers that are there.
 func (a *Announce) fill() {
 	if a.Slack != nil {
@@ -44,6 +50,9 @@ func (a *Announce) fill() {
 	}
 	if a.GitHub != nil {
 		a.GitHub.fill()
+	}
+	if a.PagerDuty != nil {
+		a.PagerDuty.fill()
 	}
 }
 
@@ -82,4 +91,12 @@ func (k *checker) github(path string, g GitHub) {
 	}
 	k.endpoint(path, g.Endpoint)
 	k.file(join(path, "tokenFile"), g.TokenFile)
+}
+
+func (k *checker) pagerDuty(path string, p PagerDuty) {
+	if p.RoutingKeyFile == "" {
+		k.errorf(join(path, "routingKeyFile"), "is missing; name the file that holds the integration key of a service")
+	}
+	k.endpoint(path, p.Endpoint)
+	k.file(join(path, "routingKeyFile"), p.RoutingKeyFile)
 }

@@ -163,6 +163,7 @@ type Announce struct {
 	Webhook      *Webhook      `json:"webhook,omitempty"`
 	Slack        *Slack        `json:"slack,omitempty"`
 	GitHub       *GitHub       `json:"github,omitempty"`
+	PagerDuty    *PagerDuty    `json:"pagerduty,omitempty"`
 }
 
 // Grafana is where bakes become annotations.

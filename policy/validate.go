@@ -347,6 +347,9 @@ func (k *checker) announce(a Announce) {
 	if a.GitHub != nil {
 		k.github("announce.github", *a.GitHub)
 	}
+	if a.PagerDuty != nil {
+		k.pagerDuty("announce.pagerduty", *a.PagerDuty)
+	}
 }
 
 // http checks h; token says that a bearer token goes with it. The URL itself is never shown: it may hold a secret.

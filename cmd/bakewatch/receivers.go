@@ -20,6 +20,7 @@ import (
 	"github.com/bakewatch/bakewatch/act/announce/events"
 	"github.com/bakewatch/bakewatch/act/announce/github"
 	"github.com/bakewatch/bakewatch/act/announce/grafana"
+	"github.com/bakewatch/bakewatch/act/announce/pagerduty"
 	"github.com/bakewatch/bakewatch/act/announce/slack"
 	"github.com/bakewatch/bakewatch/act/announce/webhook"
 	"github.com/bakewatch/bakewatch/policy"
@@ -88,6 +89,15 @@ func (r *receivers) use(c *policy.Config) {
 				return nil, err
 			}
 			return github.New(github.Options{Repository: g.Repository, TokenFile: g.TokenFile, URL: g.URL, Client: client})
+		})
+	}
+	if p := c.Announce.PagerDuty; p != nil {
+		add("pagerduty", func() (announce.Receiver, error) {
+			client, err := httpClient(p.HTTP(), "", "pagerduty")
+			if err != nil {
+				return nil, err
+			}
+			return pagerduty.New(pagerduty.Options{RoutingKeyFile: p.RoutingKeyFile, URL: p.URL, Version: showVersion(), Client: client})
 		})
 	}
 	var alerts *alertmanager.Client

@@ -42,8 +42,6 @@ func TestParse(t *testing.T) {
 		"{{.Headlin}}":                    "can't evaluate field Headlin",
 		"{{shout .Headline}}":             `function "shout" not defined`,
 		"{{index .Reasons 0}}":            "with a story of stage started",
-		"":                                "writes nothing",
-		"{{if .Why}}x{{end}}":             "writes nothing",
 		"{{range 1000000000000}}{{end}}x": "range over 1000000000000",
 		"{{$n := 1000000000000}}{{if true}}{{range $n}}{{end}}{{end}}x": "range over $n",
 		`{{define "a"}}{{template "a"}}{{end}}{{template "a"}}`:         "exceeded maximum template depth",
@@ -55,6 +53,17 @@ func TestParse(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%q: got %v, want %q", text, err, want)
 		}
+	}
+}
+
+func TestParseTitle(t *testing.T) {
+	for text, ok := range map[string]bool{"": false, "{{if .Why}}x{{end}}": false, "{{.Why}}": false, "{{.Headlin": false, "{{.Headline}}": true, "x": true} {
+		if _, err := wording.ParseTitle(text); (err == nil) != ok {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+	if _, err := wording.Parse("{{.Why}}"); err != nil {
+		t.Errorf("a text may be empty: %v", err)
 	}
 }
 

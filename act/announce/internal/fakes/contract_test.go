@@ -15,6 +15,7 @@ import (
 	"github.com/bakewatch/bakewatch/act/announce/github"
 	"github.com/bakewatch/bakewatch/act/announce/grafana"
 	"github.com/bakewatch/bakewatch/act/announce/internal/fakes"
+	"github.com/bakewatch/bakewatch/act/announce/pagerduty"
 	"github.com/bakewatch/bakewatch/act/announce/slack"
 	"github.com/bakewatch/bakewatch/act/announce/webhook"
 )
@@ -77,6 +78,16 @@ func TestFaults(t *testing.T) {
 			}
 			return func(ctx context.Context) error {
 				_, err := r.Tell(ctx, fakes.Story(announce.Ended))
+				return err
+			}
+		}},
+		{"pagerduty", &fakes.PagerDuty{Key: secret}, true, func(t *testing.T, url string, c *http.Client) func(context.Context) error {
+			r, err := pagerduty.New(pagerduty.Options{RoutingKeyFile: file(t, secret), URL: url + "/hooks/" + secret, Client: c})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return func(ctx context.Context) error {
+				_, err := r.Tell(ctx, fakes.Story(announce.Deciding))
 				return err
 			}
 		}},
