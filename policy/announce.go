@@ -4,6 +4,8 @@ import (
 	"net/url"
 	"regexp"
 	"time"
+
+	"github.com/bakewatch/bakewatch/act/announce/wording"
 )
 
 // Endpoint is how a service on the internet is reached. Its address is known, and is only written where it is another.
@@ -22,9 +24,16 @@ func (e *Endpoint) fill() {
 	}
 }
 
+// Wording are the templates of what a receiver is told, of Go's text/template; empty: our own.
+type Wording struct {
+	Title string `json:"title"`
+	Text  string `json:"text"`
+}
+
 // Slack is a channel that is told: by an incoming webhook, or as a bot with a token.
 type Slack struct {
 	Endpoint
+	Wording
 	WebhookFile string `json:"webhookFile"` // holds the webhook's address
 	TokenFile   string `json:"tokenFile"`   // holds the bot's token
 	Channel     string `json:"channel"`     // name or id; with a token
@@ -33,6 +42,7 @@ type Slack struct {
 // GitHub is a repository that gets issues.
 type GitHub struct {
 	Endpoint
+	Wording
 	Repository string `json:"repository"` // owner/name
 	TokenFile  string `json:"tokenFile"`
 }
@@ -40,19 +50,81 @@ type GitHub struct {
 // PagerDuty is a service whose people are alerted.
 type PagerDuty struct {
 	Endpoint
+	Wording
 	RoutingKeyFile string `json:"routingKeyFile"` // holds the integration key
 }
 
+// Outlets are the receivers of which there may be several; nil: not told.
+type Outlets struct {
+	Webhook   *Webhook   `json:"webhook,omitempty"`
+	Slack     *Slack     `json:"slack,omitempty"`
+	GitHub    *GitHub    `json:"github,omitempty"`
+	PagerDuty *PagerDuty `json:"pagerduty,omitempty"`
+}
+
+// each is what is there of o, by its key.
+func (o Outlets) each() map[string]filler {
+	all := map[string]filler{}
+	if o.Webhook != nil {
+		all["webhook"] = o.Webhook
+	}
+	if o.Slack != nil {
+		all["slack"] = o.Slack
+	}
+	if o.GitHub != nil {
+		all["github"] = o.GitHub
+	}
+	if o.PagerDuty != nil {
+		all["pagerduty"] = o.PagerDuty
+	}
+	return all
+}
+
+type filler interface{ fill() }
+
 // fill sets the defaults of the receivers that are there.
-func (a *Announce) fill() {
-	if a.Slack != nil {
-		a.Slack.fill()
+func (o Outlets) fill() {
+	for _, one := range o.each() {
+		one.fill()
 	}
-	if a.GitHub != nil {
-		a.GitHub.fill()
+}
+
+// outlets checks the receivers that are there; path is of what they are in.
+func (k *checker) outlets(path string, o Outlets) {
+	if o.Webhook != nil {
+		k.webhook(join(path, "webhook"), *o.Webhook)
 	}
-	if a.PagerDuty != nil {
-		a.PagerDuty.fill()
+	if o.Slack != nil {
+		k.slack(join(path, "slack"), *o.Slack)
+	}
+	if o.GitHub != nil {
+		k.github(join(path, "github"), *o.GitHub)
+	}
+	if o.PagerDuty != nil {
+		k.pagerDuty(join(path, "pagerduty"), *o.PagerDuty)
+	}
+}
+
+func (k *checker) webhook(path string, w Webhook) {
+	if (w.URL == "") == (w.URLFile == "") {
+		k.errorf(path, "needs either url or urlFile, for an address that is itself a secret, and not both")
+	}
+	k.http(path, w.HTTP, false)
+	k.file(join(path, "urlFile"), w.URLFile)
+	k.file(join(path, "headersFile"), w.HeadersFile)
+	k.file(join(path, "secretFile"), w.SecretFile)
+}
+
+func (k *checker) wording(path string, w Wording) {
+	if w.Title != "" {
+		if _, err := wording.ParseTitle(w.Title); err != nil {
+			k.errorf(join(path, "title"), "is not a good template: %v", err)
+		}
+	}
+	if w.Text != "" {
+		if _, err := wording.Parse(w.Text); err != nil {
+			k.errorf(join(path, "text"), "is not a good template: %v", err)
+		}
 	}
 }
 
@@ -76,6 +148,7 @@ func (k *checker) slack(path string, s Slack) {
 		k.errorf(join(path, "url"), "goes with tokenFile; the address of a webhook is in its file")
 	}
 	k.endpoint(path, s.Endpoint)
+	k.wording(path, s.Wording)
 	k.file(join(path, "webhookFile"), s.WebhookFile)
 	k.file(join(path, "tokenFile"), s.TokenFile)
 }
@@ -90,6 +163,7 @@ func (k *checker) github(path string, g GitHub) {
 		k.errorf(join(path, "tokenFile"), "is missing; name the file that holds a token with the right to write issues")
 	}
 	k.endpoint(path, g.Endpoint)
+	k.wording(path, g.Wording)
 	k.file(join(path, "tokenFile"), g.TokenFile)
 }
 
@@ -98,5 +172,6 @@ func (k *checker) pagerDuty(path string, p PagerDuty) {
 		k.errorf(join(path, "routingKeyFile"), "is missing; name the file that holds the integration key of a service")
 	}
 	k.endpoint(path, p.Endpoint)
+	k.wording(path, p.Wording)
 	k.file(join(path, "routingKeyFile"), p.RoutingKeyFile)
 }

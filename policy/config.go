@@ -160,10 +160,9 @@ type Threshold struct {
 type Announce struct {
 	Grafana      *Grafana      `json:"grafana,omitempty"`
 	Alertmanager *Alertmanager `json:"alertmanager,omitempty"`
-	Webhook      *Webhook      `json:"webhook,omitempty"`
-	Slack        *Slack        `json:"slack,omitempty"`
-	GitHub       *GitHub       `json:"github,omitempty"`
-	PagerDuty    *PagerDuty    `json:"pagerduty,omitempty"`
+	Outlets
+	Receivers map[string]Outlets `json:"receivers,omitempty"` // more of them, by name, each with one outlet
+	Routes    []Route            `json:"routes,omitempty"`
 }
 
 // Grafana is where bakes become annotations.

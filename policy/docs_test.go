@@ -19,6 +19,7 @@ func paths(t reflect.Type, path string) []string {
 	}
 	switch {
 	case t == reflect.TypeFor[time.Duration]():
+	case t == reflect.TypeFor[Outlets]() && path == "announce.receivers.<name>": // they are those of announce
 	case t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Struct:
 		return paths(t.Elem(), path+"[]")
 	case t.Kind() == reflect.Map:

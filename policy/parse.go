@@ -74,10 +74,10 @@ func (c *Config) fill() {
 	if a.Alertmanager != nil {
 		a.Alertmanager.fill()
 	}
-	if a.Webhook != nil {
-		a.Webhook.fill()
-	}
 	a.fill()
+	for _, one := range a.Receivers {
+		one.fill()
+	}
 }
 
 func (h *HTTP) fill() {

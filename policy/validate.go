@@ -331,25 +331,8 @@ func (k *checker) announce(a Announce) {
 		k.http(path, m.HTTP, m.BearerTokenFile != "")
 		k.file(path+".bearerTokenFile", m.BearerTokenFile)
 	}
-	if w := a.Webhook; w != nil {
-		const path = "announce.webhook"
-		if (w.URL == "") == (w.URLFile == "") {
-			k.errorf(path, "needs either url or urlFile, for an address that is itself a secret, and not both")
-		}
-		k.http(path, w.HTTP, false)
-		k.file(path+".urlFile", w.URLFile)
-		k.file(path+".headersFile", w.HeadersFile)
-		k.file(path+".secretFile", w.SecretFile)
-	}
-	if a.Slack != nil {
-		k.slack("announce.slack", *a.Slack)
-	}
-	if a.GitHub != nil {
-		k.github("announce.github", *a.GitHub)
-	}
-	if a.PagerDuty != nil {
-		k.pagerDuty("announce.pagerduty", *a.PagerDuty)
-	}
+	k.outlets("announce", a.Outlets)
+	k.routes(a)
 }
 
 // http checks h; token says that a bearer token goes with it. The URL itself is never shown: it may hold a secret.
@@ -363,7 +346,7 @@ func (k *checker) http(path string, h HTTP, token bool) {
 			k.errorf(at, "must not hold a user or password; use basicAuth: {username: …, passwordFile: …}")
 		case u.Fragment != "":
 			k.errorf(at, "must not hold a #")
-		case u.RawQuery != "" && path != "announce.webhook":
+		case u.RawQuery != "" && !strings.HasSuffix(path, ".webhook"):
 			k.errorf(at, "must not hold a query, the part from the ?")
 		case h.TLS != nil && u.Scheme == "http":
 			k.errorf(join(path, "tls"), "has no effect on an http:// address; write https:// or remove tls")

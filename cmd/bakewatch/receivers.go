@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
 	"slices"
@@ -18,11 +19,6 @@ import (
 	"github.com/bakewatch/bakewatch/act/announce"
 	"github.com/bakewatch/bakewatch/act/announce/alertmanager"
 	"github.com/bakewatch/bakewatch/act/announce/events"
-	"github.com/bakewatch/bakewatch/act/announce/github"
-	"github.com/bakewatch/bakewatch/act/announce/grafana"
-	"github.com/bakewatch/bakewatch/act/announce/pagerduty"
-	"github.com/bakewatch/bakewatch/act/announce/slack"
-	"github.com/bakewatch/bakewatch/act/announce/webhook"
 	"github.com/bakewatch/bakewatch/policy"
 	"github.com/bakewatch/bakewatch/web"
 )
@@ -37,80 +33,39 @@ type receivers struct {
 
 	mu     sync.RWMutex
 	list   []announce.Receiver
+	routes map[string][]announce.Route // by the receiver they name
 	alerts *alertmanager.Client
+	broken []string // receivers that could not be built
 }
 
 // use builds the receivers the policy names.
 func (r *receivers) use(c *policy.Config) {
 	list := []announce.Receiver{events.New(r.client.CoreV1(), r.identity)}
-	add := func(name string, build func() (announce.Receiver, error)) {
-		got, err := build()
+	broken := map[string]error{}
+	for _, one := range outlets(c) {
+		got, err := one.build()
 		if err != nil {
-			err = fmt.Errorf("nobody is told through %s: %w", name, err)
-		} else {
-			list = append(list, got)
+			broken["announce."+one.name] = fmt.Errorf("nobody is told through %s: %w", one.name, err)
+			continue
 		}
-		r.troubles.Set("announce."+name, err, false)
+		list = append(list, got)
 	}
-	if g := c.Announce.Grafana; g != nil {
-		add("grafana", func() (announce.Receiver, error) {
-			client, err := httpClient(g.HTTP, g.TokenFile, "grafana")
-			if err != nil {
-				return nil, err
-			}
-			return grafana.New(g.URL, client)
-		})
-	}
-	if w := c.Announce.Webhook; w != nil {
-		add("webhook", func() (announce.Receiver, error) {
-			client, err := httpClient(w.HTTP, "", "webhook")
-			if err != nil {
-				return nil, err
-			}
-			if w.HeadersFile != "" {
-				client.Transport = headersFrom{w.HeadersFile, client.Transport}
-			}
-			return webhook.New(webhook.Options{URL: w.URL, URLFile: w.URLFile, SecretFile: w.SecretFile, Version: showVersion(), Client: client})
-		})
-	}
-	if s := c.Announce.Slack; s != nil {
-		add("slack", func() (announce.Receiver, error) {
-			client, err := httpClient(s.HTTP(), "", "slack")
-			if err != nil {
-				return nil, err
-			}
-			return slack.New(slack.Options{WebhookFile: s.WebhookFile, TokenFile: s.TokenFile, Channel: s.Channel, URL: s.URL, Client: client})
-		})
-	}
-	if g := c.Announce.GitHub; g != nil {
-		add("github", func() (announce.Receiver, error) {
-			client, err := httpClient(g.HTTP(), "", "github")
-			if err != nil {
-				return nil, err
-			}
-			return github.New(github.Options{Repository: g.Repository, TokenFile: g.TokenFile, URL: g.URL, Client: client})
-		})
-	}
-	if p := c.Announce.PagerDuty; p != nil {
-		add("pagerduty", func() (announce.Receiver, error) {
-			client, err := httpClient(p.HTTP(), "", "pagerduty")
-			if err != nil {
-				return nil, err
-			}
-			return pagerduty.New(pagerduty.Options{RoutingKeyFile: p.RoutingKeyFile, URL: p.URL, Version: showVersion(), Client: client})
-		})
-	}
-	var alerts *alertmanager.Client
-	if a := c.Announce.Alertmanager; a != nil {
-		client, err := httpClient(a.HTTP, a.BearerTokenFile, "alertmanager")
-		if err == nil {
-			alerts, err = alertmanager.New(a.URL, client)
-		}
-		r.troubles.Set("announce.alertmanager", err, false)
+	alerts, err := alertmanagerOf(c)
+	if err != nil {
+		broken["announce.alertmanager"] = err
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.alerts, r.list = alerts, list
+	for _, name := range r.broken {
+		if broken[name] == nil {
+			r.troubles.Set(name, nil, false)
+		}
+	}
+	r.broken = slices.Collect(maps.Keys(broken))
+	for name, err := range broken {
+		r.troubles.Set(name, err, false)
+	}
+	r.alerts, r.list, r.routes = alerts, list, routesOf(c)
 	r.desk.SetReceivers(list)
 }
 
@@ -118,27 +73,28 @@ func (r *receivers) use(c *policy.Config) {
 func (r *receivers) Receivers(s announce.Story) []string {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	var names []string
-	for _, one := range r.list {
-		if announce.Hears(one, s, nil) {
-			names = append(names, one.Name())
-		}
-	}
-	return names
+	hear, _ := r.split(s)
+	return hear
 }
 
 // Tell implements bake.Teller.
 func (r *receivers) Tell(s announce.Story, told []string) {
-	hear := r.Receivers(s)
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	except := slices.Clone(told)
+	_, rest := r.split(s)
+	r.desk.Tell(s, append(rest, told...)...)
+}
+
+// split are the names of those who are to hear a story, and of the rest.
+func (r *receivers) split(s announce.Story) (hear, rest []string) {
 	for _, one := range r.list {
-		if !slices.Contains(hear, one.Name()) {
-			except = append(except, one.Name())
+		if name := one.Name(); announce.Hears(one, s, r.routes[name]) {
+			hear = append(hear, name)
+		} else {
+			rest = append(rest, name)
 		}
 	}
-	r.desk.Tell(s, except...)
+	return hear, rest
 }
 
 // Alert implements bake.Teller.

@@ -206,7 +206,7 @@ func explain(err error) error {
 		err = cause.Err
 	}
 	text := strings.TrimPrefix(announce.OneLine(err.Error()), "template: ")
-	text = strings.ReplaceAll(text, "line:", "line ")
+	text = strings.NewReplacer("line:", "line ", `executing "line" at `, "", " in type wording.view", "").Replace(text)
 	return errors.New(announce.Clip(text, 300))
 }
 
