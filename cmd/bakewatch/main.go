@@ -41,7 +41,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		Args:          cobra.NoArgs,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	root.AddCommand(newRun(), newCheckConfig(), newJudge(), newBacktest(), newStatus(), newHistory(), newSignals(), newReport())
+	root.AddCommand(newRun(), newCheckConfig(), newAnnounceTest(), newJudge(), newBacktest(), newStatus(), newHistory(), newSignals(), newReport())
 	if filepath.Base(os.Args[0]) == "kubectl-bakewatch" { // a plugin of kubectl
 		root.Annotations = map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl bakewatch"}
 	}

@@ -132,31 +132,39 @@ func escaped(s announce.Story, escape func(string) string) view {
 	return view{s, slices.DeleteFunc(slices.Clone(s.Reasons), func(reason string) bool { return reason == s.Why })}
 }
 
-// Samples are stories of a bake that never was, one of each kind, in the order in which they would be told.
+// Samples are stories of two bakes that never were, one of each kind, in the order in which they would be told: one is
+// rolled back, and the next passes. Their bakes are others each second.
 func Samples() []announce.Story {
 	at := time.Now().Add(-5 * time.Minute).UTC()
+	bake := fmt.Sprintf("announce-test/deployment-sample-%x-", at.Unix())
 	started := announce.Story{
-		Bake: "announce-test/deployment-sample-0-7", Namespace: "announce-test", Kind: "Deployment", Workload: "sample", UID: "0",
+		Bake: bake + "7", Namespace: "announce-test", Kind: "Deployment", Workload: "sample", UID: "0",
 		Stage: announce.Started, Severity: announce.Info,
-		Headline: "announce-test deployment/sample: watching the rollout of rev 7 over rev 6",
+		Headline: "[test] announce-test deployment/sample: watching the rollout of rev 7 over rev 6",
 		From:     "rev 6 (sample-5d9f, app:v1)", To: "rev 7 (sample-84bc, app:v2)",
 		Changes: []string{"image app:v1 → app:v2", "env LIMIT changed"}, ChangedBy: "announce-test",
 		StartedAt: at,
 	}
 	deciding := started
 	deciding.Stage, deciding.Severity, deciding.Decided = announce.Deciding, announce.Critical, true
-	deciding.Headline = "announce-test deployment/sample: rolling back from rev 7 to rev 6"
+	deciding.Headline = "[test] announce-test deployment/sample: rolling back from rev 7 to rev 6"
 	deciding.Why = "http-errors: 8.1% of 1,240 requests failed on rev 7 (2 pods) against 0.3% of 9,870 on rev 6; this is a test, nothing happened"
 	deciding.Reasons = []string{deciding.Why, "evidence: chance of a false alarm under 1 in 1,000"}
 	deciding.Measured = []announce.Measure{{Signal: "http-errors", Candidate: "100 / 1240", Baseline: "30 / 9870", History: "41 / 14000"}}
 	ended := deciding
 	ended.Stage, ended.Outcome, ended.Recovered = announce.Ended, "RolledBack", "Yes"
-	ended.Headline = "announce-test deployment/sample: rolled back from rev 7 to rev 6, recovered"
+	ended.Headline = "[test] announce-test deployment/sample: rolled back from rev 7 to rev 6, recovered"
 	ended.Recovery = "recovered: http-errors back at 0.3%"
 	ended.EndedAt = at.Add(2 * time.Minute)
 	resolved := ended
 	resolved.Stage = announce.Resolved
-	return []announce.Story{started, deciding, ended, resolved}
+	passed := started
+	passed.Bake, passed.To, passed.Stage, passed.Outcome = bake+"8", "rev 8 (sample-7c1b, app:v3)", announce.Ended, "Passed"
+	passed.Headline = "[test] announce-test deployment/sample: rev 8 passed"
+	passed.Why = "http-errors: 0.2% of 1,310 requests failed on rev 8 (2 pods) against 0.3% of 9,870 on rev 6"
+	passed.Reasons = []string{passed.Why}
+	passed.StartedAt, passed.EndedAt = at.Add(4*time.Minute), time.Now().UTC().Add(time.Minute) // after GitHub's own time of what it closes
+	return []announce.Story{started, deciding, ended, resolved, passed}
 }
 
 // checkLoops allows range over lists of the story only: anything else may go on for ever. list says that the dot is one.
