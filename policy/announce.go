@@ -54,12 +54,21 @@ type PagerDuty struct {
 	RoutingKeyFile string `json:"routingKeyFile"` // holds the integration key
 }
 
+// Shoutrrr is one of the many services that the library of that name knows.
+type Shoutrrr struct {
+	Wording
+	URLFile string `json:"urlFile"` // holds the service's address, with its secrets
+}
+
+func (*Shoutrrr) fill() {} // it has no defaults
+
 // Outlets are the receivers of which there may be several; nil: not told.
 type Outlets struct {
 	Webhook   *Webhook   `json:"webhook,omitempty"`
 	Slack     *Slack     `json:"slack,omitempty"`
 	GitHub    *GitHub    `json:"github,omitempty"`
 	PagerDuty *PagerDuty `json:"pagerduty,omitempty"`
+	Shoutrrr  *Shoutrrr  `json:"shoutrrr,omitempty"`
 }
 
 // each is what is there of o, by its key.
@@ -76,6 +85,9 @@ func (o Outlets) each() map[string]filler {
 	}
 	if o.PagerDuty != nil {
 		all["pagerduty"] = o.PagerDuty
+	}
+	if o.Shoutrrr != nil {
+		all["shoutrrr"] = o.Shoutrrr
 	}
 	return all
 }
@@ -102,6 +114,9 @@ func (k *checker) outlets(path string, o Outlets) {
 	}
 	if o.PagerDuty != nil {
 		k.pagerDuty(join(path, "pagerduty"), *o.PagerDuty)
+	}
+	if o.Shoutrrr != nil {
+		k.shoutrrr(join(path, "shoutrrr"), *o.Shoutrrr)
 	}
 }
 
@@ -174,4 +189,12 @@ func (k *checker) pagerDuty(path string, p PagerDuty) {
 	k.endpoint(path, p.Endpoint)
 	k.wording(path, p.Wording)
 	k.file(join(path, "routingKeyFile"), p.RoutingKeyFile)
+}
+
+func (k *checker) shoutrrr(path string, s Shoutrrr) {
+	if s.URLFile == "" {
+		k.errorf(join(path, "urlFile"), "is missing; name the file that holds the service's address, such as discord://…")
+	}
+	k.wording(path, s.Wording)
+	k.file(join(path, "urlFile"), s.URLFile)
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/bakewatch/bakewatch/act/announce/github"
 	"github.com/bakewatch/bakewatch/act/announce/grafana"
 	"github.com/bakewatch/bakewatch/act/announce/pagerduty"
+	"github.com/bakewatch/bakewatch/act/announce/shoutrrr"
 	"github.com/bakewatch/bakewatch/act/announce/slack"
 	"github.com/bakewatch/bakewatch/act/announce/webhook"
 	"github.com/bakewatch/bakewatch/act/announce/wording"
@@ -90,6 +91,16 @@ func outletsOf(name string, o policy.Outlets) []outlet {
 			}
 			return pagerduty.New(pagerduty.Options{Name: name, RoutingKeyFile: p.RoutingKeyFile, URL: p.URL, Version: showVersion(), Title: title, Text: text, Client: client})
 		})
+	}
+	if s := o.Shoutrrr; s != nil {
+		name := cmp.Or(name, "shoutrrr")
+		all = append(all, outlet{name, func() (announce.Receiver, error) {
+			title, text, err := templates(s.Wording)
+			if err != nil {
+				return nil, err
+			}
+			return shoutrrr.New(shoutrrr.Options{Name: name, URLFile: s.URLFile, Title: title, Text: text})
+		}})
 	}
 	return all
 }

@@ -20,11 +20,14 @@ announce:
   github: {repository: acme/shop, tokenFile: /secrets/github}
   pagerduty: {routingKeyFile: /secrets/pagerduty}
   alertmanager: {url: http://alertmanager}
+  shoutrrr: {urlFile: /secrets/discord}
   receivers:
+    mail: {shoutrrr: {urlFile: /secrets/smtp, text: "{{.Why}}"}}
     pay-team: {slack: {tokenFile: /secrets/slack, channel: pay}}
     pay-issues: {github: {repository: acme/pay, tokenFile: /secrets/github}}
   routes:
     - {match: {namespace: 'pay-*'}, to: [pay-team]}
+    - {match: {outcome: [Passed]}, to: [mail, shoutrrr]}
     - {match: {namespace: 'pay-*', severity: critical}, to: [pay-issues, pagerduty]}
 `
 
@@ -53,9 +56,9 @@ func TestRoutes(t *testing.T) {
 		{announce.Story{Namespace: "shop", Stage: announce.Started, Severity: info}, []string{"grafana", "webhook"}},
 		{announce.Story{Namespace: "shop", Stage: announce.Deciding, Severity: critical, Decided: true}, []string{"grafana", "webhook", "slack"}},
 		{announce.Story{Namespace: "shop", Stage: announce.Ended, Severity: critical, Decided: true, Outcome: "RolledBack"}, []string{"grafana", "webhook", "slack", "github"}},
-		{announce.Story{Namespace: "shop", Stage: announce.Ended, Severity: info, Outcome: "Passed"}, []string{"grafana", "webhook", "github"}},
+		{announce.Story{Namespace: "shop", Stage: announce.Ended, Severity: info, Outcome: "Passed"}, []string{"grafana", "webhook", "github", "shoutrrr", "mail"}},
 		{announce.Story{Namespace: "pay-eu", Stage: announce.Started, Severity: info}, []string{"grafana", "webhook", "pay-team"}},
-		{announce.Story{Namespace: "pay-eu", Stage: announce.Ended, Severity: info, Outcome: "Passed"}, []string{"grafana", "webhook", "github", "pay-issues", "pay-team"}},
+		{announce.Story{Namespace: "pay-eu", Stage: announce.Ended, Severity: info, Outcome: "Passed"}, []string{"grafana", "webhook", "github", "shoutrrr", "mail", "pay-issues", "pay-team"}},
 		{announce.Story{Namespace: "pay-eu", Stage: announce.Ended, Severity: critical, Outcome: "Held"}, []string{"grafana", "webhook", "slack", "github", "pagerduty", "pay-issues", "pay-team"}},
 		{announce.Story{Namespace: "pay-eu", Stage: announce.Ended, Severity: "warning", Observed: true, Outcome: "Held"}, []string{"grafana", "webhook", "slack", "github", "pay-team"}},
 		{announce.Story{Namespace: "pay-eu", Stage: announce.Resolved, Severity: critical, Outcome: "Held"}, []string{"pagerduty"}},
