@@ -125,7 +125,7 @@ func reason(s announce.Story) string {
 		return "RolloutWatched"
 	case announce.Deciding:
 		return "RegressionFound"
-	case announce.Ended:
+	case announce.Ended, announce.Resolved:
 	}
 	return cmp.Or(s.Outcome, "BakeEnded")
 }

@@ -33,7 +33,7 @@ func describe(h http.Header, s announce.Story, id string) {
 	switch s.Stage {
 	case announce.Deciding: // when it was decided is not told
 		return
-	case announce.Ended:
+	case announce.Ended, announce.Resolved:
 		at = s.EndedAt
 	case announce.Started:
 	}

@@ -178,7 +178,7 @@ func checkLoops(nodes *parse.ListNode, list bool) error {
 		switch n := node.(type) {
 		case *parse.RangeNode:
 			branch, inside = &n.BranchNode, false
-			if !overField(n.Pipe) && !(list && n.Pipe.String() == ".") {
+			if overDot := list && n.Pipe.String() == "."; !overDot && !overField(n.Pipe) {
 				return fmt.Errorf("line %d: range over %s: it may only go over a list of the story, such as .Reasons, .Others, .Changes or .Measured", n.Line, n.Pipe)
 			}
 		case *parse.IfNode:
