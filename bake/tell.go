@@ -314,6 +314,9 @@ func story(b *v1alpha1.Bake, stage announce.Stage) announce.Story {
 	for _, m := range st.Signals {
 		s.Measured = append(s.Measured, announce.Measure{Signal: m.Name, Candidate: m.Candidate, Baseline: m.Baseline, History: m.History})
 	}
+	for _, p := range st.Evidence {
+		s.Pods = append(s.Pods, announce.Pod{Name: p.Name, State: p.State, Restarts: p.Restarts, Events: p.Events, Lines: p.Lines})
+	}
 	if st.Rollback != nil {
 		s.Recovery, s.Recovered = st.Rollback.Recovery, st.Rollback.Recovered
 	}
@@ -321,7 +324,7 @@ func story(b *v1alpha1.Bake, stage announce.Stage) announce.Story {
 		s.EndedAt = st.EndedAt.Time
 	}
 	if stage == announce.Started {
-		s.Outcome, s.Why, s.Reasons, s.Recovery, s.Recovered, s.EndedAt, s.Decided, s.Measured = "", "", nil, "", "", time.Time{}, false, nil
+		s.Outcome, s.Why, s.Reasons, s.Recovery, s.Recovered, s.EndedAt, s.Decided, s.Measured, s.Pods = "", "", nil, "", "", time.Time{}, false, nil, nil
 	}
 	return s
 }

@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/bakewatch/bakewatch/act/announce"
 	"github.com/bakewatch/bakewatch/api/v1alpha1"
 )
@@ -102,5 +104,27 @@ func TestSeverity(t *testing.T) {
 		if got := matters(&v1alpha1.Bake{Status: c.status}, c.stage); got != c.want {
 			t.Errorf("%s: got %s, want %s", name, got, c.want)
 		}
+	}
+}
+
+// A story has what was measured and how new pods were, but not before there is anything to tell of them.
+func TestStoryHasTheEvidence(t *testing.T) {
+	b := &v1alpha1.Bake{Status: v1alpha1.BakeStatus{
+		Signals:  []v1alpha1.SignalSummary{{Name: "http-errors", Candidate: "1 / 2", Baseline: "0 / 9", History: "3 / 99"}},
+		Evidence: []v1alpha1.PodEvidence{{Name: "web-1", State: "not ready", Restarts: 2, Events: []string{"Unhealthy"}, Lines: []string{"panic"}}},
+		Rollback: &v1alpha1.Rollback{Recovered: "No", Recovery: "NOT recovered"},
+	}}
+	s := story(b, announce.Ended)
+	if diff := cmp.Diff([]announce.Measure{{Signal: "http-errors", Candidate: "1 / 2", Baseline: "0 / 9", History: "3 / 99"}}, s.Measured); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff([]announce.Pod{{Name: "web-1", State: "not ready", Restarts: 2, Events: []string{"Unhealthy"}, Lines: []string{"panic"}}}, s.Pods); diff != "" {
+		t.Error(diff)
+	}
+	if s.Recovered != "No" || !s.Decided {
+		t.Errorf("got %+v", s)
+	}
+	if s := story(b, announce.Started); s.Measured != nil || s.Pods != nil || s.Recovered != "" || s.Decided {
+		t.Errorf("at the start: %+v", s)
 	}
 }

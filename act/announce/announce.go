@@ -46,6 +46,7 @@ type Story struct {
 	Recovered string `json:"recovered,omitempty"` // after a rollback: Yes, No or Unknown
 
 	Measured []Measure `json:"measured,omitempty"` // what each signal counted
+	Pods     []Pod     `json:"-"`                  // some of the new ones, as they were when a regression was found
 
 	From      string   `json:"from,omitempty"` // "rev 6 (web-5d9f, app:v1)"
 	To        string   `json:"to"`
@@ -65,6 +66,15 @@ type Measure struct {
 	Candidate string `json:"candidate,omitempty"` // the new revision's
 	Baseline  string `json:"baseline,omitempty"`  // the old one's at the same time
 	History   string `json:"history,omitempty"`   // the old one's before the rollout
+}
+
+// Pod is how a new pod was. Its lines are redacted.
+type Pod struct {
+	Name     string
+	State    string // ready, or what keeps it from that
+	Restarts int32
+	Events   []string // its newest warnings
+	Lines    []string // the last that its failing container wrote
 }
 
 // Alert is one alert as Alertmanager keeps it. It is sent again while it fires, because Alertmanager forgets.

@@ -131,7 +131,8 @@ func TestText(t *testing.T) {
 	s.Bake, s.Changes = "shop/web-7f3a-9", nil
 	tell(t, r, s)
 	body := fake.Issues()[1].Body
-	for _, want := range []string{"- restarts: 4 on rev 7", "| http-errors | 100 / 1240 | 30 / 9870 | - |", "| known good | rev 6 (web-5d9f, app:v1) |"} {
+	for _, want := range []string{"- restarts: 4 on rev 7", "| http-errors | 100 / 1240 | 30 / 9870 | - |", "| known good | rev 6 (web-5d9f, app:v1) |",
+		"<details><summary>web-84bc-x2x7k: not ready: probe &lt;fails>, restarts: 3</summary>", "- Unhealthy: 500", "> panic: \\`x\\`<br>", "> @\u2060here &lt;/details><br>"} {
 		if !strings.Contains(body, want) {
 			t.Errorf("it does not say %q:\n%s", want, body)
 		}

@@ -41,7 +41,17 @@ var (
 |---|---|---|---|
 {{range .}}| {{.Signal}} | {{or .Candidate "-"}} | {{or .Baseline "-"}} | {{or .History "-"}} |
 {{end}}
-{{end}}### Left to people
+{{end}}{{with .Pods}}### New pods when it was decided
+
+{{range .}}<details><summary>{{.Name}}: {{.State}}{{if .Restarts}}, restarts: {{.Restarts}}{{end}}</summary>
+{{range .Events}}
+- {{.}}{{end}}
+{{range .Lines}}
+> {{.}}<br>{{end}}
+
+</details>
+
+{{end}}{{end}}### Left to people
 
 - [ ] Find the cause in the new version's logs, and see whether a database migration ran with it.
 - [ ] Revert the change where it came from, or the next deploy brings it back.

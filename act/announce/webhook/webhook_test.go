@@ -39,7 +39,7 @@ func TestTell(t *testing.T) {
 	if id, err := r.Tell(t.Context(), told); id != "" || err != nil {
 		t.Fatalf("got %q, %v", id, err)
 	}
-	told.Decided = false // not sent
+	told.Decided, told.Pods = false, nil // not sent
 	if diff := cmp.Diff(told, story); diff != "" {
 		t.Error(diff)
 	}

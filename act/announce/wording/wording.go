@@ -51,7 +51,7 @@ func Parse(text string) (*Template, error) {
 		if _, err := t.write(s, nil); err != nil {
 			return nil, fmt.Errorf("with a story of stage %s: %w", s.Stage, err)
 		}
-		s.Changes, s.Reasons, s.Measured, s.Why, s.From, s.Recovery, s.ChangedBy = nil, nil, nil, "", "", "", ""
+		s.Changes, s.Reasons, s.Measured, s.Pods, s.Why, s.From, s.Recovery, s.ChangedBy = nil, nil, nil, nil, "", "", "", ""
 		if _, err := t.write(s, nil); err != nil {
 			return nil, fmt.Errorf("with a story that has no reasons, changes or earlier revision: %w", err)
 		}
@@ -128,6 +128,10 @@ func escaped(s announce.Story, escape func(string) string) view {
 	for i, m := range s.Measured {
 		s.Measured[i] = announce.Measure{Signal: safe(m.Signal), Candidate: safe(m.Candidate), Baseline: safe(m.Baseline), History: safe(m.History)}
 	}
+	s.Pods = slices.Clone(s.Pods)
+	for i, p := range s.Pods {
+		s.Pods[i] = announce.Pod{Name: safe(p.Name), State: safe(p.State), Restarts: p.Restarts, Events: all(p.Events), Lines: all(p.Lines)}
+	}
 	s.Earlier = nil
 	return view{s, slices.DeleteFunc(slices.Clone(s.Reasons), func(reason string) bool { return reason == s.Why })}
 }
@@ -151,6 +155,7 @@ func Samples() []announce.Story {
 	deciding.Why = "http-errors: 8.1% of 1,240 requests failed on rev 7 (2 pods) against 0.3% of 9,870 on rev 6; this is a test, nothing happened"
 	deciding.Reasons = []string{deciding.Why, "evidence: chance of a false alarm under 1 in 1,000"}
 	deciding.Measured = []announce.Measure{{Signal: "http-errors", Candidate: "100 / 1240", Baseline: "30 / 9870", History: "41 / 14000"}}
+	deciding.Pods = []announce.Pod{{Name: "sample-84bc-x2x7k", State: "not ready: readiness probe fails", Restarts: 1, Events: []string{"Unhealthy: readiness probe failed: 500"}, Lines: []string{"error: this is a test"}}}
 	ended := deciding
 	ended.Stage, ended.Outcome, ended.Recovered = announce.Ended, "RolledBack", "Yes"
 	ended.Headline = "[test] announce-test deployment/sample: rolled back from rev 7 to rev 6, recovered"
@@ -179,7 +184,7 @@ func checkLoops(nodes *parse.ListNode, list bool) error {
 		case *parse.RangeNode:
 			branch, inside = &n.BranchNode, false
 			if overDot := list && n.Pipe.String() == "."; !overDot && !overField(n.Pipe) {
-				return fmt.Errorf("line %d: range over %s: it may only go over a list of the story, such as .Reasons, .Others, .Changes or .Measured", n.Line, n.Pipe)
+				return fmt.Errorf("line %d: range over %s: it may only go over a list of the story, such as .Reasons, .Others, .Changes, .Measured or .Pods", n.Line, n.Pipe)
 			}
 		case *parse.IfNode:
 			branch = &n.BranchNode

@@ -22,6 +22,7 @@ func Story(stage announce.Stage) announce.Story {
 		s.Why = "http-errors: 8.1% of 1,240 requests failed on rev 7 against 0.3% of 9,870 on rev 6"
 		s.Reasons = []string{s.Why, "restarts: 4 on rev 7"}
 		s.Severity, s.Decided = announce.Critical, true
+		s.Pods = []announce.Pod{{Name: "web-84bc-x2x7k", State: "not ready: probe <fails>", Restarts: 3, Events: []string{"Unhealthy: 500"}, Lines: []string{"panic: `x`", "@here </details>"}}}
 		s.Measured = []announce.Measure{{Signal: "http-errors", Candidate: "100 / 1240", Baseline: "30 / 9870"}}
 	}
 	if stage == announce.Ended || stage == announce.Resolved {
