@@ -36,7 +36,7 @@ type cluster struct {
 // workload is a Deployment with its ReplicaSets. A template is named by its hash.
 type workload struct {
 	uid                       string
-	annotations               map[string]string
+	annotations, labels       map[string]string
 	template, rolled          string // as it is, and as the controller rolled it out; they differ while it is paused
 	paused                    bool
 	replicas                  int32
@@ -153,7 +153,7 @@ func (c *cluster) sight(k Key) Sight {
 	if w == nil {
 		return Sight{Key: k}
 	}
-	s := Sight{Key: k, Exists: true, UID: w.uid, Annotations: maps.Clone(w.annotations), Digest: "digest of " + w.template, Paused: w.paused, CaughtUp: true,
+	s := Sight{Key: k, Exists: true, UID: w.uid, Labels: maps.Clone(w.labels), Annotations: maps.Clone(w.annotations), Digest: "digest of " + w.template, Paused: w.paused, CaughtUp: true,
 		Replicas: w.replicas, Total: w.replicas, Available: w.replicas - w.missing, Stuck: w.stuck, SettledAt: w.changedAt}
 	s.Number = w.set(w.rolled).number
 	switch age := time.Since(w.changedAt); {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -509,7 +510,7 @@ func (l *Loop) begin(ctx context.Context, k Key, e *entry, d Detection, s Sight,
 	if err != nil {
 		return err
 	}
-	b.Spec.Again = e.again(r.To)
+	b.Spec.Again, b.Spec.Labels = e.again(r.To), few(s.Labels)
 	if b, err = l.Records.Create(ctx, b); err != nil {
 		return fmt.Errorf("record the bake of %s: %w", k, err)
 	}
@@ -595,6 +596,21 @@ func record(r Rollout, p policy.Resolved, since, until time.Time) (*v1alpha1.Bak
 		b.Labels[LabelWorkload] = r.Key.Name
 	}
 	return b, nil
+}
+
+// maxLabels is how many labels of a workload a Bake keeps.
+const maxLabels = 64
+
+// few are the labels, the first ones by name if there are too many to keep.
+func few(labels map[string]string) map[string]string {
+	if len(labels) <= maxLabels {
+		return maps.Clone(labels)
+	}
+	kept := map[string]string{}
+	for _, name := range slices.Sorted(maps.Keys(labels))[:maxLabels] {
+		kept[name] = labels[name]
+	}
+	return kept
 }
 
 // Labels of a Bake, for selecting: kubectl get bakes -l bakewatch.dev/workload=web.

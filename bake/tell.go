@@ -301,7 +301,7 @@ func story(b *v1alpha1.Bake, stage announce.Stage) announce.Story {
 	sp, st := b.Spec, b.Status
 	s := announce.Story{
 		Bake: id(b), Namespace: b.Namespace, Kind: sp.Workload.Kind, Workload: sp.Workload.Name, UID: sp.Workload.UID,
-		Stage: stage, Outcome: string(st.Outcome), Observed: st.Observed, Headline: headline(b, stage), Why: st.Why,
+		Labels: sp.Labels, Stage: stage, Outcome: string(st.Outcome), Observed: st.Observed, Headline: headline(b, stage), Why: st.Why,
 		To: long(sp.To), Changes: sp.Changes, ChangedBy: sp.ChangedBy, StartedAt: sp.StartedAt.Time,
 		Severity: matters(b, stage), Decided: st.Rollback != nil, Earlier: earlier(b, stage),
 	}

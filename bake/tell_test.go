@@ -2,6 +2,7 @@ package bake
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -126,5 +127,28 @@ func TestStoryHasTheEvidence(t *testing.T) {
 	}
 	if s := story(b, announce.Started); s.Measured != nil || s.Pods != nil || s.Recovered != "" || s.Decided {
 		t.Errorf("at the start: %+v", s)
+	}
+}
+
+// What is told of a bake has the workload's labels as they were when it began.
+func TestLabelsAreOnRecord(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.rates["B"] = 0.2
+		w.with(web, func(x *workload) { x.labels = map[string]string{"team": "pay"} })
+		w.start()
+		w.deploy(web, "B")
+		w.pass(10 * time.Second)
+		w.with(web, func(x *workload) { x.labels = map[string]string{"team": "shop"} })
+		w.pass(5 * time.Minute)
+		if got := w.of(announce.Ended); len(got) != 1 || got[0].Labels["team"] != "pay" || w.bake(t, 2).Spec.Labels["team"] != "pay" {
+			t.Errorf("got %+v", got)
+		}
+	})
+	many := map[string]string{}
+	for i := range 100 {
+		many[fmt.Sprint(i)] = ""
+	}
+	if got := few(many); len(got) != maxLabels {
+		t.Errorf("%d labels are kept", len(got))
 	}
 }

@@ -31,13 +31,18 @@ type StoryMatch struct {
 	Namespace string   `json:"namespace,omitempty"` // pattern with * and ?
 	Kind      string   `json:"kind,omitempty"`      // of the workload
 	Name      string   `json:"name,omitempty"`      // pattern with * and ?
+	Selector  string   `json:"selector,omitempty"`  // label selector on the workload
 	Severity  string   `json:"severity,omitempty"`  // this or worse
 	Outcome   []string `json:"outcome,omitempty"`   // one of these, which is known at the end
 }
 
 // Workload reports whether stories of the workload match, as far as that goes.
 func (m StoryMatch) Workload(t Target) bool {
-	return Match{Namespace: m.Namespace, Kind: m.Kind, Name: m.Name}.selects(t)
+	return m.workload().selects(t)
+}
+
+func (m StoryMatch) workload() Match {
+	return Match{Namespace: m.Namespace, Kind: m.Kind, Name: m.Name, Selector: m.Selector}
 }
 
 // Story reports whether stories of such a severity and outcome match; the outcome is empty before the end.
@@ -95,7 +100,7 @@ func (k *checker) routes(a Announce) {
 			}
 		}
 		at, m := join(path, "match"), r.Match
-		if plain := (Match{Namespace: m.Namespace, Kind: m.Kind, Name: m.Name}); plain != (Match{}) {
+		if plain := m.workload(); plain != (Match{}) {
 			k.match(at, plain)
 		}
 		if m.Severity != "" && !slices.Contains(severities, m.Severity) {

@@ -36,6 +36,12 @@ func TestStoryMatch(t *testing.T) {
 			t.Errorf("%v: got %t", target, got)
 		}
 	}
+	m = StoryMatch{Selector: "team in (pay,shop),!quiet"}
+	for want, labels := range map[bool]map[string]string{true: {"team": "pay", "app": "web"}, false: {"team": "pay", "quiet": ""}} {
+		if got := m.Workload(Target{Name: "web", Labels: labels}); got != want {
+			t.Errorf("%v: got %t", labels, got)
+		}
+	}
 }
 
 // The outcomes that may be written are those that bakes have.

@@ -33,6 +33,8 @@ type Story struct {
 	Workload  string `json:"workload"`  // its name
 	UID       string `json:"uid"`       // the workload's UID
 
+	Labels map[string]string `json:"labels,omitempty"` // the workload's own when the bake began
+
 	Stage    Stage  `json:"stage"`
 	Outcome  string `json:"outcome,omitempty"` // set once the bake has ended
 	Severity string `json:"severity"`          // Info, Warning or Critical

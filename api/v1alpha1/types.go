@@ -101,6 +101,10 @@ type BakeSpec struct {
 	// Again says that the very template of To was rolled back before; the newest time it was.
 	// +optional
 	Again *Again `json:"again,omitempty"`
+	// Labels are the workload's own when the bake began, by which what is told of it is routed.
+	// +kubebuilder:validation:MaxProperties=64
+	// +optional
+	Labels map[string]string `json:"labels,omitempty"`
 }
 
 // Reason is one ground of a verdict or an outcome.

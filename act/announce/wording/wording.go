@@ -51,7 +51,7 @@ func Parse(text string) (*Template, error) {
 		if _, err := t.write(s, nil); err != nil {
 			return nil, fmt.Errorf("with a story of stage %s: %w", s.Stage, err)
 		}
-		s.Changes, s.Reasons, s.Measured, s.Pods, s.Why, s.From, s.Recovery, s.ChangedBy = nil, nil, nil, nil, "", "", "", ""
+		s.Labels, s.Changes, s.Reasons, s.Measured, s.Pods, s.Why, s.From, s.Recovery, s.ChangedBy = nil, nil, nil, nil, nil, "", "", "", ""
 		if _, err := t.write(s, nil); err != nil {
 			return nil, fmt.Errorf("with a story that has no reasons, changes or earlier revision: %w", err)
 		}
@@ -128,6 +128,11 @@ func escaped(s announce.Story, escape func(string) string) view {
 	for i, m := range s.Measured {
 		s.Measured[i] = announce.Measure{Signal: safe(m.Signal), Candidate: safe(m.Candidate), Baseline: safe(m.Baseline), History: safe(m.History)}
 	}
+	labels := make(map[string]string, len(s.Labels))
+	for name, value := range s.Labels {
+		labels[name] = safe(value)
+	}
+	s.Labels = labels
 	s.Pods = slices.Clone(s.Pods)
 	for i, p := range s.Pods {
 		s.Pods[i] = announce.Pod{Name: safe(p.Name), State: safe(p.State), Restarts: p.Restarts, Events: all(p.Events), Lines: all(p.Lines)}
@@ -143,7 +148,7 @@ func Samples() []announce.Story {
 	bake := fmt.Sprintf("announce-test/deployment-sample-%x-", at.Unix())
 	started := announce.Story{
 		Bake: bake + "7", Namespace: "announce-test", Kind: "Deployment", Workload: "sample", UID: "0",
-		Stage: announce.Started, Severity: announce.Info,
+		Labels: map[string]string{"app": "sample"}, Stage: announce.Started, Severity: announce.Info,
 		Headline: "[test] announce-test deployment/sample: watching the rollout of rev 7 over rev 6",
 		From:     "rev 6 (sample-5d9f, app:v1)", To: "rev 7 (sample-84bc, app:v2)",
 		Changes: []string{"image app:v1 → app:v2", "env LIMIT changed"}, ChangedBy: "announce-test",

@@ -20,6 +20,7 @@ func TestWrite(t *testing.T) {
 		`{{.Severity}} {{.EndedAt.Sub .StartedAt}}`:         "critical 2m0s",
 		`{{with $.Others}}{{len .}} {{end}}{{.Stage}}`:      "1 ended",
 		`{{with .Changes}}{{range .}}{{.}} {{end}}{{end}}`:  "image app:v1 → app:v2 env LIMIT changed",
+		`{{index .Labels "app"}}{{index .Labels "team"}}.`:  "sample.",
 		`{{.Stage}}{{range $.Reasons}} {{clip 3 .}}{{end}}`: "ended 5 … an…",
 	} {
 		template, err := wording.Parse(text)
