@@ -40,6 +40,10 @@ func (l *Loop) lookAtPods(ctx context.Context, k Key, w *work, s State) *decide.
 		}
 		return nil
 	}
+	if len(look.Baseline) > 0 {
+		w.old = look.Baseline
+	}
+	look.Baseline = w.old // what crashed before it was replaced did crash
 	from := "what ran before"
 	if s.Bake.Spec.From != nil {
 		from = rev(*s.Bake.Spec.From)

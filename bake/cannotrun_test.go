@@ -101,6 +101,24 @@ func TestCannotRunAnyMore(t *testing.T) {
 	})
 }
 
+// TestItAlwaysCrashed: old pods that crashed as often acquit the new ones, also when they are gone.
+func TestItAlwaysCrashed(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.start()
+		w.deploy(web, "B")
+		w.with(web, func(x *workload) {
+			x.readyAfter, x.completeAfter = time.Hour, time.Hour
+			x.look = crashing(time.Now(), 1, signals.PodState{Name: "web-A-1", Ready: true, Ends: 30, Ran: 30 * time.Second})
+		})
+		w.pass(20 * time.Second)
+		w.with(web, func(x *workload) { x.look = crashing(time.Now().Add(-20*time.Second), 3) })
+		w.pass(time.Minute)
+		if b := w.bake(t, 2); b.Status.Rollback != nil || b.Status.Outcome != "" {
+			t.Errorf("%s: %s", b.Status.Phase, b.Status.Why)
+		}
+	})
+}
+
 // TestPodsMissingAtTheEnd: what serves well while a pod is missing has not passed; one that comes back in time has.
 func TestPodsMissingAtTheEnd(t *testing.T) {
 	for name, c := range map[string]struct {

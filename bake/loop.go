@@ -175,6 +175,7 @@ type work struct {
 	// looked is when its pods were looked at last, stuck what they amounted to, and unseen why they could not be looked at.
 	looked time.Time
 	stuck  *decide.PodFinding
+	old    []signals.PodState // the old pods as they were when they were looked at last
 	unseen string
 	// unprobed says that no container of the new pods has a readiness probe.
 	unprobed bool

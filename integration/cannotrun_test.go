@@ -77,18 +77,26 @@ func TestItAlwaysCrashed(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
 	a := good("web", "a")
-	a.mode, a.after = "crash", "6s"
+	a.mode, a.after = "crash", "12s"
 	s.deploy(a)
 	s.waitFor("the old pods to have crashed", func() (bool, string) {
 		out, err := s.try("get", "pods", "-o", "jsonpath={.items[*].status.containerStatuses[*].restartCount}")
-		return err == nil && len(strings.Fields(out)) == 2 && !strings.Contains(out, "0") && !strings.Contains(out, "1"), out
+		return err == nil && len(strings.Fields(out)) == 2 && !strings.Contains(out, "0"), out
 	})
-	s.daemon(rules{max: "90%"})
+	s.rolledOut("web")
+	s.daemon(rules{max: "90%", window: "30s"})
 	b := a
 	b.version = "b"
 	s.deploy(b)
-	got := s.ended("web", 2, v1alpha1.OutcomePassed)
-	if got.Status.Rollback != nil {
-		t.Errorf("it was rolled back: %s", tell(got))
-	}
+	s.waitFor("the bake to end", func() (bool, string) {
+		got, state := s.bake("web", 2)
+		if got == nil || got.Status.Outcome == "" {
+			return false, state
+		}
+		// Whether a pod is missing at the end is chance; that it crashes is nobody's news.
+		if o := got.Status.Outcome; got.Status.Rollback != nil || o != v1alpha1.OutcomePassed && o != v1alpha1.OutcomeInconclusive {
+			t.Errorf("it is blamed: %s", tell(*got))
+		}
+		return true, state
+	})
 }

@@ -148,7 +148,7 @@ func TestDaemonSetOnDelete(t *testing.T) {
 	// The same template comes again, and its pods do not become ready.
 	c := goodAgent("c")
 	c.spec, c.mode = onDelete, "unready"
-	s.enforce(d, rules{signals: byPod, deadline: "15s"})
+	s.enforce(d, rules{signals: byPod, deadline: "25s"})
 	s.deploy(c)
 	for name := range s.pods(agent) {
 		s.kubectl("delete", "pod", name, "--wait=false")

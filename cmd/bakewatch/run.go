@@ -145,9 +145,14 @@ func daemon(ctx context.Context, f runFlags, log *zap.Logger) error {
 	if err != nil {
 		return err
 	}
-	lister := &podstates.Lister{Client: client}
-	flows := probe.New(probe.Options{Cluster: &probe.API{Client: client, Pods: lister}, Metrics: flowMetrics, Log: log})
-	lines := logs.New(&logs.API{Client: client, Lister: lister}, log)
+	// Reading logs has a budget of requests of its own: however much there is to read, a rollback does not wait for it.
+	reader, err := kubernetes.NewForConfig(kube)
+	if err != nil {
+		return fmt.Errorf("make a kubernetes client for logs: %w", err)
+	}
+	lister := &podstates.Lister{Client: reader}
+	flows := probe.New(probe.Options{Cluster: &probe.API{Client: reader, Pods: lister}, Metrics: flowMetrics, Log: log})
+	lines := logs.New(&logs.API{Client: reader, Lister: lister}, log)
 	source := &sources{metrics: sourceMetrics, datadog: datadogParts{metrics: datadogMetrics, budget: &datadog.Budget{}}, flows: flows, logs: lines, troubles: troubles, log: log}
 	guard := newGuard(f, kube, client, namespace, identity, live, source, troubles, reg, log)
 	desk := announce.New(log, reg, guard.delivered)
