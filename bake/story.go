@@ -1,0 +1,133 @@
+package bake
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/bakewatch/bakewatch/act/announce"
+	"github.com/bakewatch/bakewatch/api/v1alpha1"
+)
+
+// story is what there is to tell of a bake at a stage.
+func story(b *v1alpha1.Bake, stage announce.Stage) announce.Story {
+	sp, st := b.Spec, b.Status
+	s := announce.Story{
+		Bake: id(b), Namespace: b.Namespace, Kind: sp.Workload.Kind, Workload: sp.Workload.Name, UID: sp.Workload.UID,
+		Labels: sp.Labels, Stage: stage, Outcome: string(st.Outcome), Observed: st.Observed, Headline: headline(b, stage), Why: st.Why,
+		To: long(sp.To), Changes: sp.Changes, ChangedBy: sp.ChangedBy, StartedAt: sp.StartedAt.Time,
+		Severity: matters(b, stage), Decided: st.Rollback != nil, Earlier: earlier(b, stage),
+	}
+	if sp.From != nil {
+		s.From = long(*sp.From)
+	}
+	for _, r := range st.Reasons {
+		s.Reasons = append(s.Reasons, r.Sentence)
+	}
+	for _, m := range st.Signals {
+		s.Measured = append(s.Measured, announce.Measure{Signal: m.Name, Candidate: m.Candidate, Baseline: m.Baseline, History: m.History})
+	}
+	for _, p := range st.Evidence {
+		s.Pods = append(s.Pods, announce.Pod{Name: p.Name, State: p.State, Restarts: p.Restarts, Events: p.Events, Lines: p.Lines})
+	}
+	if st.Rollback != nil {
+		s.Recovery, s.Recovered = st.Rollback.Recovery, st.Rollback.Recovered
+	}
+	if st.EndedAt != nil {
+		s.EndedAt = st.EndedAt.Time
+	}
+	if stage == announce.Started {
+		s.Outcome, s.Why, s.Reasons, s.Recovery, s.Recovered, s.EndedAt, s.Decided, s.Measured, s.Pods = "", "", nil, "", "", time.Time{}, false, nil, nil
+	}
+	return s
+}
+
+// matters is how much a story matters. What raises an alert matters as much as the alert.
+func matters(b *v1alpha1.Bake, stage announce.Stage) string {
+	st := b.Status
+	switch {
+	case stage == announce.Started:
+		return announce.Info
+	case st.Outcome == v1alpha1.OutcomePassed, st.Outcome == v1alpha1.OutcomeSuperseded, st.Outcome == v1alpha1.OutcomeAbandoned,
+		st.Outcome == v1alpha1.OutcomeInconclusive && st.Alert == nil: // as where too few requests came
+		return announce.Info
+	}
+	return severity(b)
+}
+
+// earlier is what receivers called the messages of the stages before.
+func earlier(b *v1alpha1.Bake, stage announce.Stage) map[string]string {
+	var ids map[string]string
+	for _, before := range order[:slices.Index(order, stage)] {
+		for _, r := range b.Status.Announced {
+			if announce.Stage(r.Stage) == before && r.ID != "" {
+				if ids == nil {
+					ids = map[string]string{}
+				}
+				ids[r.Receiver] = r.ID
+			}
+		}
+	}
+	return ids
+}
+
+// headline is one line that says what happened to whom.
+func headline(b *v1alpha1.Bake, stage announce.Stage) string {
+	sp, st := b.Spec, b.Status
+	who := b.Namespace + " " + sp.Ref
+	if st.Observed {
+		who = "[observe] " + who
+	}
+	to := rev(sp.To)
+	switch {
+	case stage == announce.Started:
+		switch {
+		case sp.From == nil:
+			return fmt.Sprintf("%s: watching %s, its first revision", who, to)
+		case sp.Again != nil:
+			return fmt.Sprintf("%s: watching the rollout of %s over %s; %s", who, to, rev(*sp.From), itIs(sp, sp.StartedAt.Time))
+		}
+		return fmt.Sprintf("%s: watching the rollout of %s over %s", who, to, rev(*sp.From))
+	case st.Outcome == "" && st.Rollback != nil:
+		return fmt.Sprintf("%s: rolling back from %s to %s", who, to, rev(st.Rollback.Target))
+	}
+	switch st.Outcome {
+	case v1alpha1.OutcomePassed:
+		return fmt.Sprintf("%s: %s passed", who, to)
+	case v1alpha1.OutcomeRolledBack:
+		h := fmt.Sprintf("%s: rolled back from %s to %s", who, to, rev(st.Rollback.Target))
+		switch st.Rollback.Recovered {
+		case "Yes":
+			return h + ", recovered"
+		case "No":
+			return h + ", NOT recovered"
+		}
+		return h
+	case v1alpha1.OutcomeHeld:
+		h := fmt.Sprintf("%s: %s regressed and was NOT rolled back", who, to)
+		if n := len(st.Reasons); n > 0 {
+			h += " (" + st.Reasons[n-1].Code + ")"
+		}
+		return h
+	case v1alpha1.OutcomeSuperseded:
+		return fmt.Sprintf("%s: %s was superseded by a newer rollout", who, to)
+	case v1alpha1.OutcomeAbandoned:
+		return fmt.Sprintf("%s: no longer watching %s", who, to)
+	case v1alpha1.OutcomeInconclusive:
+		return fmt.Sprintf("%s: %s could not be judged", who, to)
+	}
+	return who + ": watching " + to
+}
+
+// long is a revision with what is in it: "rev 7 (web-5d9f, app:v2)".
+func long(r v1alpha1.Revision) string {
+	s := rev(r)
+	if r.Name == "" {
+		return s
+	}
+	s += " (" + r.Name
+	for _, i := range r.Images {
+		s += ", " + i
+	}
+	return s + ")"
+}
