@@ -124,7 +124,7 @@ type Options struct {
 	Undoer   Undoer
 	Source   Source
 	Lag      func(source string) time.Duration // how long after it happened a source of that name knows of something; nil: none needs time
-	Finder   Finder // nil: no preset measures anything
+	Finder   Finder                            // nil: no preset measures anything
 	Records  Records
 	Teller   Teller
 	Recorder Recorder              // nil: nothing is recorded
