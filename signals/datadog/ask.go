@@ -93,7 +93,7 @@ func (s *Source) ask(k key, urgent bool) *flight {
 		at := stands{k.text, k.step, k.to - k.from}
 		b.standing[at] = max(b.standing[at], k.to)
 	}
-	if f := b.flights[k]; f != nil && !(f.failed() && now.Sub(f.since) >= failureKeptFor) {
+	if f := b.flights[k]; f != nil && (!f.failed() || now.Sub(f.since) < failureKeptFor) {
 		return f
 	}
 	if old := b.refused[k.text]; old != nil && now.Sub(old.since) < refusedFor {

@@ -76,10 +76,10 @@ func TestMonitors(t *testing.T) {
 			at(2 * time.Minute)
 			var got []string
 			for _, r := range read(t, s, asking(ofMonitors, 15, 30, 45, 60)) {
-				switch text := short(r.Candidate); {
-				case text == "no-series: the monitors with the tags service:web do not tell how things were":
+				switch text := short(r.Candidate); text {
+				case "no-series: the monitors with the tags service:web do not tell how things were":
 					got = append(got, "?")
-				case text == "no-series: no monitor has the tags service:web":
+				case "no-series: no monitor has the tags service:web":
 					got = append(got, "none")
 				default:
 					got = append(got, text)

@@ -119,7 +119,7 @@ func (s *Source) once(ctx context.Context, signed keys, end endpoint, urgent boo
 	}
 	s.requests.Add(1)
 	began := time.Now()
-	resp, err := ask(context.WithValue(ctx, datadog.ContextAPIKeys, map[string]datadog.APIKey(signed)))
+	resp, err := ask(context.WithValue(ctx, datadog.ContextAPIKeys, map[string]datadog.APIKey(signed))) //nolint:bodyclose // the client has read the body, and closed it
 	if resp != nil {
 		s.budget.note(end, resp.StatusCode, resp.Header, time.Now())
 	}

@@ -121,7 +121,7 @@ func ParseCount(text string) (Plain, error) {
 	case err != nil:
 		return p, err
 	case p.Aggregator != "sum":
-		return p, fmt.Errorf("must count all there is: write sum: in place of %s:", p.Aggregator)
+		return p, fmt.Errorf("must count all there is: in place of %s: write sum: at its beginning", p.Aggregator)
 	case !p.counted():
 		return p, errors.New("must count, and not be a rate; add .as_count() at its end")
 	case len(p.Functions) > 1:

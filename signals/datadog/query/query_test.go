@@ -14,7 +14,7 @@ func TestParseCount(t *testing.T) {
 		"sum:a{*}.as_count()":                           "",
 		"":                                              "is missing",
 		"sum:a{*}":                                      "add .as_count()",
-		"avg:a{*}.as_count()":                           "write sum: in place of avg:",
+		"avg:a{*}.as_count()":                           "in place of avg: write sum:",
 		"sum:a.as_count()":                              "needs a scope behind a.as_count",
 		"sum:a by {x}":                                  "needs a scope behind a",
 		"sum:a{}.as_count()":                            "is empty",
