@@ -25,11 +25,13 @@ const (
 //	GET /api/v1/validate   is the API key good?
 //	GET /api/v1/query      metrics, as buckets; needs both keys
 //	GET /api/v1/metrics    names of the metrics that had points, by tag_filter; needs both keys
+//	GET /api/v1/monitor    a monitor for each alert rule of Prometheus, by monitor_tags; needs both keys
 //	GET, DELETE /_sent     the requests
 //	PUT, DELETE /_fault    what is to go wrong, see Fault
 //	PUT /_keys             {"api": …, "app": …}: keys that were rotated
 type Datadog struct {
 	samples samples
+	began   time.Time // when it was started
 	mux     *http.ServeMux
 	journal journal
 
@@ -81,11 +83,12 @@ const (
 
 // NewDatadog returns one whose samples are those of the Prometheus at an address.
 func NewDatadog(prometheus string) *Datadog {
-	d := &Datadog{samples: samples{prometheus: prometheus, client: &http.Client{Timeout: 10 * time.Second}}, mux: http.NewServeMux(),
+	d := &Datadog{samples: samples{prometheus: prometheus, client: &http.Client{Timeout: 10 * time.Second}}, began: time.Now(), mux: http.NewServeMux(),
 		api: DatadogAPIKey, app: DatadogAppKey, allowed: allowance{limit: usualLimit, period: usualPeriod}}
 	d.mux.HandleFunc("GET /api/v1/validate", d.validate)
 	d.mux.HandleFunc("GET /api/v1/query", d.guard(d.query))
 	d.mux.HandleFunc("GET /api/v1/metrics", d.guard(d.metrics))
+	d.mux.HandleFunc("GET /api/v1/monitor", d.guard(d.monitors))
 	d.mux.HandleFunc("/_sent", d.journal.show)
 	d.mux.HandleFunc("PUT /_fault", d.setFault)
 	d.mux.HandleFunc("DELETE /_fault", func(w http.ResponseWriter, _ *http.Request) {

@@ -20,6 +20,31 @@ import (
 func scrapedBy(t *testing.T, now int64) *httptest.Server {
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		query := r.URL.Query().Get("query")
+		if r.URL.Path == "/api/v1/rules" {
+			var rules []any
+			for _, name := range []string{"WebFails", "WebIsSlow", "DiskIsFull"} {
+				rules = append(rules, map[string]any{"name": name, "query": "x > 1", "type": "alerting", "labels": map[string]string{"service": strings.ToLower(name[:3]), "severity": "Page"}})
+			}
+			reply(w, http.StatusOK, map[string]any{"status": "success", "data": map[string]any{"groups": []any{map[string]any{"rules": rules}}}})
+			return
+		}
+		if strings.HasPrefix(query, "ALERTS") {
+			alert := func(name string, labels map[string]string, spans ...[2]int64) any {
+				var values [][2]any
+				for _, span := range spans {
+					for at := now + span[0]; at <= now+span[1]; at++ {
+						values = append(values, [2]any{float64(at), "1"})
+					}
+				}
+				labels["__name__"], labels["alertname"], labels["alertstate"], labels["service"], labels["severity"] = "ALERTS", name, "firing", "web", "Page"
+				return map[string]any{"metric": labels, "values": values}
+			}
+			reply(w, http.StatusOK, map[string]any{"status": "success", "data": map[string]any{"result": []any{
+				alert("WebFails", map[string]string{"path": "/pay"}, [2]int64{-300, -200}, [2]int64{-30, 60}),
+				alert("WebFails", map[string]string{"path": "/cart"}, [2]int64{-100, -90}),
+			}}})
+			return
+		}
 		if !strings.HasPrefix(query, "http_requests_total") {
 			reply(w, http.StatusOK, map[string]any{"status": "success", "data": map[string]any{"result": []any{}}})
 			return
@@ -109,6 +134,34 @@ func TestDatadogsClient(t *testing.T) {
 	names, _, err := c.ListActiveMetrics(c.ctx, now-120, *datadogV1.NewListActiveMetricsOptionalParameters().WithTagFilter("service:web"))
 	if err != nil || strings.Join(names.Metrics, " ") != "http_requests.count trace.http.request.errors trace.http.request.hits" {
 		t.Errorf("%v %v", names.Metrics, err)
+	}
+}
+
+// The monitors are Prometheus' alert rules, and say when each group last began and ended to alert.
+func TestDatadogsMonitors(t *testing.T) {
+	now := time.Now().Unix()
+	s := httptest.NewServer(NewDatadog(scrapedBy(t, now).URL))
+	defer s.Close()
+	c := clientOf(t, s.URL, DatadogAPIKey, DatadogAppKey)
+	cfg := datadog.NewConfiguration()
+	cfg.Servers = datadog.ServerConfigurations{{URL: s.URL}}
+	got, _, err := datadogV1.NewMonitorsApi(datadog.NewAPIClient(cfg)).ListMonitors(c.ctx,
+		*datadogV1.NewListMonitorsOptionalParameters().WithGroupStates("all").WithMonitorTags("service:web,severity:page"))
+	if err != nil || len(got) != 2 || got[0].GetName() != "WebFails" || got[1].GetName() != "WebIsSlow" {
+		t.Fatalf("%+v %v", got, err)
+	}
+	if m := got[0]; m.GetOverallState() != "Alert" || m.UnparsedObject != nil || len(m.State.Groups) != 2 {
+		t.Fatalf("%+v", m)
+	}
+	pay, cart := got[0].State.Groups["path:/pay"], got[0].State.Groups["path:/cart"]
+	if pay.GetStatus() != "Alert" || pay.GetLastTriggeredTs() != now-30 || pay.GetLastResolvedTs() != now-199 {
+		t.Errorf("%+v", pay)
+	}
+	if cart.GetStatus() != "OK" || cart.GetLastTriggeredTs() != now-100 || cart.GetLastResolvedTs() != now-89 {
+		t.Errorf("%+v", cart)
+	}
+	if got[1].GetOverallState() != "OK" || len(got[1].State.Groups) != 0 {
+		t.Errorf("%+v", got[1])
 	}
 }
 

@@ -247,26 +247,16 @@ var normal = regexp.MustCompile(`[^\p{L}\p{N}_./:-]`)
 // read reads the raw samples of a span.
 func (s samples) read(ctx context.Context, selector string, from, to int64) ([]raw, error) {
 	query := url.Values{"query": {fmt.Sprintf("%s[%ds]", selector, to-from)}, "time": {strconv.FormatInt(to, 10)}}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.prometheus+"/api/v1/query?"+query.Encode(), nil)
-	if err != nil {
-		return nil, err
-	}
-	res, err := s.client.Do(req)
-	if err != nil {
-		return nil, fmt.Errorf("the samples are away: %w", err)
-	}
-	defer func() { _ = res.Body.Close() }()
 	var answer struct {
-		Status, Error string
-		Data          struct {
+		Data struct {
 			Result []struct {
 				Metric map[string]string
 				Values [][2]any
 			}
 		}
 	}
-	if err := json.NewDecoder(res.Body).Decode(&answer); err != nil || answer.Status != "success" {
-		return nil, fmt.Errorf("the samples are away: %s %s %v", res.Status, answer.Error, err)
+	if err := s.get(ctx, "/api/v1/query?"+query.Encode(), &answer); err != nil {
+		return nil, err
 	}
 	out := make([]raw, 0, len(answer.Data.Result))
 	for _, one := range answer.Data.Result {
@@ -283,4 +273,24 @@ func (s samples) read(ctx context.Context, selector string, from, to int64) ([]r
 		out = append(out, r)
 	}
 	return out, nil
+}
+
+// get asks Prometheus.
+func (s samples) get(ctx context.Context, path string, into any) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.prometheus+path, nil)
+	if err != nil {
+		return err
+	}
+	res, err := s.client.Do(req)
+	if err != nil {
+		return fmt.Errorf("the samples are away: %w", err)
+	}
+	defer func() { _ = res.Body.Close() }()
+	if res.StatusCode != http.StatusOK {
+		return fmt.Errorf("the samples are away: %s", res.Status)
+	}
+	if err := json.NewDecoder(res.Body).Decode(into); err != nil {
+		return fmt.Errorf("the samples cannot be read: %w", err)
+	}
+	return nil
 }
