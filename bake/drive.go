@@ -87,6 +87,7 @@ func (l *Loop) state(ctx context.Context, k Key, e *entry, live policy.Resolved)
 		s.JudgedTo, s.Behind = w.evidence.judgedTo, l.behind(w.measured())
 		if b.Status.Phase == v1alpha1.PhaseBaking {
 			s.Crew, s.Gone = w.evidence.crew, w.evidence.gone(b.Status.Pods)
+			s.Blind = w.evidence.blind(w.measured().Signals)
 		}
 	}
 	l.compare(&s, w)
@@ -237,6 +238,11 @@ func (l *Loop) carry(ctx context.Context, k Key, e *entry, s State, step Step) e
 		for _, m := range s.Migrated {
 			l.Log.Info("a database migration ran", zap.String("bake", id(b)), zap.String("tool", m.Tool), zap.String("migration", m.Name), zap.String("pod", m.Pod))
 		}
+	case Blind:
+		for _, x := range s.Blind {
+			l.Log.Warn("a source does not answer", zap.String("bake", id(b)), zap.String("source", x.Source), zap.Time("since", x.Since.Time), zap.String("why", x.Why))
+		}
+		st.Blind = s.Blind
 	case Remember:
 		st.Pods = append(st.Pods, s.Gone...)
 	case Single:

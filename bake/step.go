@@ -52,6 +52,8 @@ type State struct {
 	Pods *decide.PodFinding
 	// Migrated are the database migrations that ran with the rollout and are not on record yet.
 	Migrated []v1alpha1.Migration
+	// Blind are the sources that do not answer.
+	Blind []v1alpha1.BlindSource
 	// Gone are pods of the new revision that are there no more, and not on record yet.
 	Gone []v1alpha1.PodLife
 	// Unfound says that it is not known yet what measures the workload, and may be looked for now.
@@ -108,6 +110,7 @@ const (
 	Find     Do = "find"     // find out what measures the workload
 	Complete Do = "complete" // the rollout is complete: the window starts
 	Migrate  Do = "migrate"  // record the database migrations that ran
+	Blind    Do = "blind"    // record which sources do not answer
 	Remember Do = "remember" // record the pods that are gone
 	Intend   Do = "intend"   // record the intent to roll back
 	Undo     Do = "undo"     // carry the undo out, and record its receipt
@@ -249,6 +252,9 @@ func (s State) unavailable() int32 {
 func (s State) baking() Step {
 	if len(s.Migrated) > 0 {
 		return Step{Do: Migrate}
+	}
+	if !slices.EqualFunc(s.Blind, s.Bake.Status.Blind, func(a, b v1alpha1.BlindSource) bool { return a.Source == b.Source }) {
+		return Step{Do: Blind}
 	}
 	if len(s.Gone) > 0 {
 		return Step{Do: Remember}

@@ -23,12 +23,24 @@ func WriteStatus(w io.Writer, bakes []*v1alpha1.Bake, now time.Time, namespaces 
 	}
 	return table(w, head, len(bakes), func(i int) []string {
 		b := bakes[i]
-		row := []string{b.Spec.Ref, b.Spec.Revisions, Standing(b), ago(now, since(b)), short(b.Status.Why)}
+		row := []string{b.Spec.Ref, b.Spec.Revisions, Standing(b), ago(now, since(b)), short(why(b))}
 		if namespaces {
 			row = append([]string{b.Namespace}, row...)
 		}
 		return row
 	})
+}
+
+// why is the first reason; of a bake that goes on, what it cannot see.
+func why(b *v1alpha1.Bake) string {
+	if b.Status.EndedAt != nil || b.Status.Why != "" || len(b.Status.Blind) == 0 {
+		return b.Status.Why
+	}
+	var out []string
+	for _, x := range b.Status.Blind {
+		out = append(out, fmt.Sprintf("blind since %s UTC: %s: %s", x.Since.UTC().Format("15:04"), x.Source, x.Why))
+	}
+	return strings.Join(out, "; ")
 }
 
 // since is when a bake came to stand where it does.

@@ -332,6 +332,21 @@ type BakeStatus struct {
 	// +kubebuilder:validation:MaxItems=10
 	// +optional
 	Warnings []Reason `json:"warnings,omitempty"`
+	// Blind are the sources that do not answer now, or did not at the end.
+	// +kubebuilder:validation:MaxItems=10
+	// +optional
+	Blind []BlindSource `json:"blind,omitempty"`
+}
+
+// BlindSource is a source that answered none of the bake's questions for two ticks or more.
+type BlindSource struct {
+	// Source is its name: prometheus, datadog, logs or probe.
+	Source string `json:"source"`
+	// Since is the end of the last tick that it answered.
+	Since metav1.MicroTime `json:"since"`
+	// +kubebuilder:validation:MaxLength=1000
+	// +optional
+	Why string `json:"why,omitempty"`
 }
 
 // PodEvidence is how a new pod was at a moment. Nothing that looks like a secret, and no value of the pod's variables, is in it.

@@ -55,7 +55,7 @@ func NewArchive(s *Source) *Archive { return &Archive{source: s, chunks: map[chu
 func (a *Archive) View(rename func(pod string) string) *Source {
 	s := a.source
 	view := &Source{address: s.address, client: s.client, api: &archived{API: s.api, archive: a, rename: rename},
-		timeout: s.timeout, metrics: s.metrics, log: s.log, memo: newMemo(), slots: s.slots}
+		timeout: s.timeout, metrics: s.metrics, log: s.log, memo: newMemo(), slots: s.slots, breaker: s.breaker, words: s.words}
 	view.memo.bytes, view.memo.entries = viewBytes, viewEntries
 	view.ctx, view.stop = context.WithCancel(s.ctx)
 	return view

@@ -26,6 +26,7 @@ import (
 	v1 "github.com/prometheus/client_golang/api/prometheus/v1"
 	"github.com/prometheus/common/config"
 	"github.com/prometheus/common/model"
+	"github.com/sony/gobreaker/v2"
 	"go.uber.org/zap"
 	"golang.org/x/sync/singleflight"
 
@@ -79,7 +80,9 @@ type Source struct {
 	searches singleflight.Group // for metrics' names
 	bundles  bundles
 	slots    chan struct{}
-	ctx      context.Context // ends with Close
+	breaker  *gobreaker.TwoStepCircuitBreaker[any]
+	words    *atomic.Pointer[string] // what it said last when it did not answer
+	ctx      context.Context         // ends with Close
 	stop     context.CancelFunc
 
 	queries atomic.Int64
@@ -149,6 +152,8 @@ func newSource(o Options, client *http.Client) (*Source, error) {
 		log:     o.Log,
 		memo:    newMemo(),
 		slots:   make(chan struct{}, o.MaxInFlight),
+		breaker: newBreaker(restFor),
+		words:   &atomic.Pointer[string]{},
 	}
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	return s, nil
@@ -395,6 +400,14 @@ func (s *Source) send(ctx context.Context, at time.Time, ask func(context.Contex
 	if err := ctx.Err(); err != nil {
 		return nil, classify(err, 0, s.timeout)
 	}
+	old := !at.IsZero() && time.Since(at) > longAgo
+	tell := func(error) {}
+	if !old { // which does not say whether the source is well
+		var err error
+		if tell, err = s.breaker.Allow(); err != nil {
+			return nil, failed(unavailable, nil, "not asked: the last %d queries were not answered, the last one with %s", tripAfter, s.lastWords())
+		}
+	}
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
 	ctx, status := notingStatus(ctx)
@@ -411,8 +424,35 @@ func (s *Source) send(ctx context.Context, at time.Time, ask func(context.Contex
 	case value == nil:
 		failure = failed(unavailable, nil, "unreadable answer: it has no result")
 	}
-	s.observe(failure, time.Since(began), !at.IsZero() && began.Sub(at) > longAgo)
+	if err != nil && failure.class == unavailable {
+		s.words.Store(&failure.text)
+		tell(err)
+	} else {
+		tell(nil)
+	}
+	s.observe(failure, time.Since(began), old)
 	return value, failure
+}
+
+const (
+	// tripAfter is after how many queries in a row without an answer the source is left alone, and restFor for how long: hundreds
+	// of bakes that each wait for a source that is down delay each other, and keep it from coming back.
+	tripAfter = 5
+	restFor   = 5 * time.Second
+)
+
+func newBreaker(rest time.Duration) *gobreaker.TwoStepCircuitBreaker[any] {
+	return gobreaker.NewTwoStepCircuitBreaker[any](gobreaker.Settings{Name: "prometheus", Timeout: rest,
+		IsExcluded:  func(err error) bool { return errors.Is(err, context.Canceled) }, // who asked gave up
+		ReadyToTrip: func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= tripAfter }})
+}
+
+// lastWords are what the source answered last when it did not answer.
+func (s *Source) lastWords() string {
+	if w := s.words.Load(); w != nil {
+		return *w
+	}
+	return "no answer"
 }
 
 // longAgo is when samples are so old that a query for them may fail while the source is well: it may have no such range,

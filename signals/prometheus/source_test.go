@@ -459,6 +459,48 @@ func TestNoTurn(t *testing.T) {
 	}
 }
 
+// TestBreaker: a source that answers nothing is left alone, and asked again after a while.
+func TestBreaker(t *testing.T) {
+	status := atomic.Int64{}
+	status.Store(503)
+	server := script(t, func(w http.ResponseWriter, r *http.Request) { answering(int(status.Load()), matrix())(w, r) })
+	source := sourceOf(t, Options{URL: server.URL})
+	const rest = 100 * time.Millisecond
+	source.breaker = newBreaker(rest)
+	ask := func() *queryError {
+		_, err := source.query(t.Context(), "1", time.Time{})
+		return err
+	}
+	for range tripAfter {
+		if err := ask(); err == nil || err.class != unavailable {
+			t.Fatalf("%v", err)
+		}
+	}
+	asked := len(server.requests())
+	if err := ask(); err == nil || err.class != unavailable || !strings.Contains(err.text, "not asked: the last 5 queries were not answered, the last one with HTTP 503") {
+		t.Errorf("%v", err)
+	}
+	if n := len(server.requests()); n != asked {
+		t.Errorf("%d requests more", n-asked)
+	}
+	status.Store(200)
+	time.Sleep(2 * rest)
+	if err := ask(); err != nil {
+		t.Errorf("after a rest: %v", err)
+	}
+	if err := ask(); err != nil {
+		t.Errorf("and then: %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 2 * tripAfter {
+		_, _ = source.query(ctx, "1", time.Time{})
+	}
+	if err := ask(); err != nil {
+		t.Errorf("after questions that were given up: %v", err)
+	}
+}
+
 func TestClosed(t *testing.T) {
 	server := script(t, answering(200, matrix()))
 	source := sourceOf(t, Options{URL: server.URL})
