@@ -65,7 +65,7 @@ func (k *checker) datadog(d Datadog) {
 	k.http(path, HTTP{URL: d.URL, Timeout: d.Timeout}, false)
 	for _, key := range []struct{ name, file string }{{"apiKeyFile", d.APIKeyFile}, {"appKeyFile", d.AppKeyFile}} {
 		if key.file == "" {
-			k.errorf(join(path, key.name), "is missing; write the absolute path of the file that holds the key, such as /secrets/datadog/%s", key.name[:3])
+			k.errorf(join(path, key.name), "is missing; write the absolute path of the file that holds the key, such as /secrets/datadog-%s", key.name[:3])
 		}
 		k.file(join(path, key.name), key.file)
 	}
