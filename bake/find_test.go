@@ -25,7 +25,7 @@ func (f *finder) Find(_ context.Context, s Search) (Findings, error) {
 	defer f.mu.Unlock()
 	f.asked = append(f.asked, s)
 	if f.err != nil {
-		return Findings{}, f.err
+		return Findings{Measured: f.measured}, f.err // what others found, if there are any
 	}
 	return Findings{Measured: f.measured, NotMeasured: []v1alpha1.NotMeasured{{Signal: "http-errors", Source: "prometheus", Preset: "istio", Why: "no series"}}}, nil
 }
@@ -158,6 +158,23 @@ func TestFoundInPart(t *testing.T) {
 		b := w.bakes(web)[2]
 		if b.Status.FoundAt == nil || len(b.Status.Measured) != 2 || len(f.searches()) < 2 || !b.Status.EndedAt.IsZero() {
 			t.Errorf("asked %d times: %+v", len(f.searches()), b.Status)
+		}
+	})
+}
+
+// A source that cannot be asked does not blind another: what that one measures is judged.
+func TestFoundByOneOfTwo(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.leftToPresets()
+		w.start(func(p *process) {
+			p.finder = &finder{measured: []signals.Found{plain}, err: errors.New("datadog: asked to slow down")}
+		})
+		w.rates["B"] = 0.3
+		w.deploy(web, "B")
+		w.until(2, v1alpha1.PhaseRollingBack)
+		b := w.bakes(web)[2]
+		if b.Status.Reasons[0].Code != "threshold" || b.Status.Reasons[0].Signal != "http-errors" || len(b.Status.Measured) != 1 {
+			t.Errorf("%+v", b.Status)
 		}
 	})
 }

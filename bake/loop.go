@@ -63,7 +63,7 @@ type Source interface {
 // Finder finds what measures a workload.
 type Finder interface {
 	// Find looks for the queries behind the signals of those names, which policy leaves to presets, as of the time given. An
-	// error means that it cannot be known now.
+	// error means that it cannot be known in full now; what was found is returned all the same.
 	Find(ctx context.Context, s Search) (Findings, error)
 }
 

@@ -32,8 +32,8 @@ type Finder struct {
 	Router  Router                   // nil: nothing leads to any workload
 }
 
-// Find asks each source in turn. One that cannot be asked fails the search as a whole: what it would have found is not known
-// to be nothing.
+// Find asks each source in turn. One that cannot be asked fails the search, since what it would have found is not known to be
+// nothing; what the others found is returned all the same.
 func (f *Finder) Find(ctx context.Context, s bake.Search) (bake.Findings, error) {
 	subject := signals.Subject{Kind: s.Kind, Namespace: s.Namespace, Name: s.Name, Signals: s.Signals, Past: s.Past, At: s.At,
 		Candidate: version(s.Kind, s.To), Baseline: version(s.Kind, s.From)}

@@ -39,3 +39,18 @@ func TestSubject(t *testing.T) {
 		t.Errorf("found %+v", got)
 	}
 }
+
+type away struct{}
+
+func (away) Find(context.Context, signals.Subject) ([]signals.Found, []signals.Absent, error) {
+	return nil, nil, errors.New("datadog: asked to slow down")
+}
+
+// One source that is away does not hide what another found.
+func TestOneSourceIsAway(t *testing.T) {
+	f := &Finder{Sources: func() map[string]Source { return map[string]Source{"datadog": away{}, "prometheus": &source{}} }}
+	got, err := f.Find(context.Background(), bake.Search{Key: bake.Key{Kind: "Deployment", Namespace: "shop", Name: "web"}})
+	if err == nil || len(got.Measured) != 1 || got.NotMeasured[0].Source != "prometheus" {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
