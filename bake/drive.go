@@ -54,6 +54,9 @@ func (l *Loop) state(ctx context.Context, k Key, e *entry, live policy.Resolved)
 	s = State{Bake: b, Frozen: w.frozen, Live: live, Sight: l.Watcher.Sight(k), Current: e.current, Undone: e.undone, Now: now}
 	switch b.Status.Phase {
 	case v1alpha1.PhaseBaking:
+		if b.Status.Approval != nil {
+			break // it is judged; people decide
+		}
 		if s.Unfound = w.unfound(now); !s.Unfound {
 			next = l.judge(ctx, k, w, now, b.Status.FirstReadyAt.Time)
 		}
@@ -85,16 +88,16 @@ func (l *Loop) state(ctx context.Context, k Key, e *entry, live policy.Resolved)
 	s.Verdict = w.verdict
 	if w.evidence != nil {
 		s.JudgedTo, s.Behind = w.evidence.judgedTo, l.behind(w.measured())
-		if b.Status.Phase == v1alpha1.PhaseBaking {
+		if b.Status.Phase == v1alpha1.PhaseBaking && b.Status.Approval == nil {
 			s.Crew, s.Gone = w.evidence.crew, w.evidence.gone(b.Status.Pods)
 			s.Blind = w.evidence.blind(w.measured().Signals)
 		}
 	}
 	l.compare(&s, w)
-	if Next(s).Do == Intend {
+	if do := Next(s).Do; do == Intend || do == Ask {
 		s.Migrated = l.migrations(ctx, k, w, s, true) // as of now: one may have run since
 	}
-	if Next(s).Do == Intend {
+	if do := Next(s).Do; do == Intend || do == Ask {
 		if err := l.inquire(ctx, k, w, &s); err != nil {
 			return s, next, err
 		}
@@ -129,13 +132,15 @@ func (l *Loop) inquire(ctx context.Context, k Key, w *work, s *State) (err error
 func (l *Loop) compare(s *State, w *work) {
 	b := s.Bake
 	switch {
+	case b.Status.Phase == v1alpha1.PhaseBaking && b.Status.Approval != nil:
+		l.findings.forget(b.Namespace, id(b)) // people may take their time; nobody waits for them
 	case b.Status.Phase == v1alpha1.PhaseBaking && w.evidence != nil:
 		s.Own = finding{bake: id(b), ref: b.Spec.Ref, judgedTo: w.evidence.judgedTo, interval: w.frozen.Interval}
 		if s.Own.judgedTo.IsZero() {
 			s.Own.judgedTo = w.evidence.anchor
 		}
 		if s.Verdict != nil && s.Verdict.Result == decide.Regressed {
-			s.Own.regressed, s.Own.worse = s.hold() == nil, w.evidence.worse(s.Verdict)
+			s.Own.regressed, s.Own.worse = s.hold() == nil && !s.approval().Required, w.evidence.worse(s.Verdict)
 		}
 		l.findings.note(b.Namespace, s.Own)
 		s.Others, s.WaitedSince = l.findings.others(b.Namespace, s.Own.bake), w.waitedSince
@@ -250,15 +255,20 @@ func (l *Loop) carry(ctx context.Context, k Key, e *entry, s State, step Step) e
 		st.Rollback.Freed = append(st.Rollback.Freed, v1alpha1.FreedPod{Name: p.Name, UID: p.UID, IntendedAt: micro(s.Now)})
 	case Free:
 		return l.free(ctx, k, e)
+	case Ask:
+		w.recordEvidence(st, s.Now)
+		st.Evidence = l.collect(ctx, k, b)
+		st.Reasons, st.Why = step.Reasons, step.Reasons[0].Sentence
+		st.Approval = &v1alpha1.Approval{AskedAt: micro(s.Now), Until: micro(step.Until), Default: string(s.approval().Default)}
+		st.Alert = fire(AlertHeld, s.Now)
 	case Intend:
 		st.Phase = v1alpha1.PhaseRollingBack
-		if st.FoundAt == nil && len(w.found.Measured) > 0 {
-			w.recordFound(st, s.Now) // it is what speaks against the new version
+		if st.Approval == nil { // else it is on record since people were asked
+			w.recordEvidence(st, s.Now)
+			st.Evidence = l.collect(ctx, k, b)
 		}
-		st.Pods = w.pods(st.Pods)
-		st.Evidence, st.Warnings = l.collect(ctx, k, b), w.warnings()
+		recordAnswer(st, step.Answer, s.answeredBy(), s.Now)
 		st.Reasons, st.Why = step.Reasons, step.Reasons[0].Sentence
-		st.Signals = w.summaries()
 		st.Rollback = &v1alpha1.Rollback{IntendedAt: micro(s.Now), Target: *b.Spec.From, Because: st.Why}
 		st.Alert = fire(AlertRolledBack, s.Now)
 	case Undo:
@@ -277,6 +287,14 @@ func (l *Loop) carry(ctx context.Context, k Key, e *entry, s State, step Step) e
 	l.Log.Info("bake", zap.String("bake", id(b)), zap.String("phase", string(st.Phase)), zap.String("step", string(step.Do)), zap.String("why", st.Why))
 	l.tell(e)
 	return nil
+}
+
+// recordEvidence records what speaks against the new version.
+func (w *work) recordEvidence(st *v1alpha1.BakeStatus, at time.Time) {
+	if st.FoundAt == nil && len(w.found.Measured) > 0 {
+		w.recordFound(st, at)
+	}
+	st.Pods, st.Signals, st.Warnings = w.pods(st.Pods), w.summaries(), w.warnings()
 }
 
 // forbiddenFor is how long a refusal for want of rights is taken for a passing one: an API server that has just started
@@ -343,6 +361,7 @@ func (l *Loop) end(ctx context.Context, k Key, e *entry, step Step) error {
 	st := &b.Status
 	at := time.Now()
 	st.Phase, st.Outcome, st.EndedAt = "", step.Outcome, &metav1.MicroTime{Time: at}
+	recordAnswer(st, step.Answer, step.By, at)
 	st.Reasons, st.Observed, st.KnownGood = step.Reasons, step.Observed, step.Good
 	if len(step.Reasons) > 0 {
 		st.Why = step.Reasons[0].Sentence

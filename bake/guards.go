@@ -22,6 +22,10 @@ const (
 	CodeToAndFro    = "to-and-fro"       // the same two revisions took turns before
 	CodeCooldown    = "cooldown"         // the workload was rolled back a moment ago
 	CodeFreeze      = "freeze"           // policy has it only observe at this time
+	CodeApproval    = "approval"         // policy wants somebody's word, and nobody gave it
+	CodeRejected    = "rejected"         // somebody said no
+	CodeByHand      = "by-hand"          // somebody asked for the rollback
+	CodeAborted     = "aborted"          // somebody said to leave the rollout alone
 	CodeBudget      = "budget"           // too many rollbacks at once are one incident
 )
 

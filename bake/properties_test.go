@@ -16,7 +16,7 @@ import (
 // anyState is a bake in any phase, with anything having happened to it.
 func anyState() *rapid.Generator[State] {
 	events := []func(*State){deleted, madeAnew, optedOut, observing, frozenObs, isPaused, undone, newer, unknown, toZero, lagging, newReady, noFrom, restarted,
-		noBudget, owned, complete, onTarget, stuck, stuckStale,
+		noBudget, owned, needsApproval, waitsForApproval, approves, rejects, complete, onTarget, stuck, stuckStale,
 		verdict(decide.Healthy, 20*time.Minute, decide.CodeWithin), verdict(decide.Regressed, time.Minute, decide.CodeThreshold), verdict(decide.Undecided, 20*time.Minute, decide.CodeBlind)}
 	late := []func(*State){at(0), at(10 * time.Minute), at(2 * time.Hour), at(-time.Hour)}
 	return rapid.Custom(func(t *rapid.T) State {
@@ -61,8 +61,8 @@ func TestNextIsPureAndTotal(t *testing.T) {
 			if first.Outcome != "" {
 				t.Fatalf("an outcome without an end: %+v", first)
 			}
-		case Intend:
-			if len(first.Reasons) == 0 {
+		case Intend, Ask:
+			if len(first.Reasons) == 0 || first.Do == Ask && !first.Until.After(s.Now) {
 				t.Fatal("an intent without a reason")
 			}
 		case End:
@@ -112,7 +112,10 @@ func TestIntentsAndDeedsAreGuarded(t *testing.T) {
 		if spec.From == nil || spec.RestartOnly || s.Budget != nil || s.Sight.Owner.Name != "" || s.Sight.Paused || s.Current.Hash != "" && s.Current.Hash != spec.To.Hash {
 			t.Fatalf("an intent that a guard forbids: %+v", step)
 		}
-		if s.Sight.Stuck == "" && (s.Verdict == nil || s.Verdict.Result != decide.Regressed) {
+		if s.approval().Required && s.answer() != approved && !(s.Bake.Status.Approval != nil && s.Bake.Status.Approval.Default == "rollback" && !s.Now.Before(s.Bake.Status.Approval.Until.Time)) {
+			t.Fatalf("an intent without an answer: %+v", step)
+		}
+		if s.Bake.Status.Approval == nil && s.Sight.Stuck == "" && (s.Verdict == nil || s.Verdict.Result != decide.Regressed) {
 			t.Fatalf("an intent without a ground: %+v", step)
 		}
 	})

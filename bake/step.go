@@ -112,6 +112,7 @@ const (
 	Migrate  Do = "migrate"  // record the database migrations that ran
 	Blind    Do = "blind"    // record which sources do not answer
 	Remember Do = "remember" // record the pods that are gone
+	Ask      Do = "ask"      // record that people are asked whether to roll back, until Until
 	Intend   Do = "intend"   // record the intent to roll back
 	Undo     Do = "undo"     // carry the undo out, and record its receipt
 	Single   Do = "single"   // record the intent to delete a pod that stands in the way of the undo
@@ -123,11 +124,13 @@ const (
 // Step is the one next thing to do for a bake.
 type Step struct {
 	Do                  Do
-	Until               time.Time         // for Wait
+	Until               time.Time         // for Wait and Ask
 	Why                 string            // for Wait: what it waits for, where that is more than time
 	Outcome             v1alpha1.Outcome  // for End
-	Reasons             []v1alpha1.Reason // for End and Intend
+	Reasons             []v1alpha1.Reason // for End, Intend and Ask
 	Good                bool              // for End: the new revision is known good from now on
+	Answer              string            // for End and Intend: what people said, if they were asked
+	By                  string            // for End: who said it
 	Observed            bool              // for End: only said, because of mode observe
 	Recovered, Recovery string            // for End after a rollback
 }
@@ -170,6 +173,8 @@ func (s State) takenOver() (Step, bool) {
 			fmt.Sprintf("%s was put back to the known good %s by hand", spec.Ref, rev(*spec.From))), true
 	case s.movedOn():
 		return end(v1alpha1.OutcomeSuperseded, CodeNewer, fmt.Sprintf("%s came before %s was judged", rev(s.Current), rev(spec.To))), true
+	case s.abandoned() != nil:
+		return Step{Do: End, Outcome: v1alpha1.OutcomeAbandoned, Reasons: []v1alpha1.Reason{*s.abandoned()}}, true
 	case s.Sight.Paused:
 		return end(v1alpha1.OutcomeAbandoned, CodePaused, spec.Ref+" was paused: a person has taken over"), true
 	case s.Sight.CaughtUp && s.Sight.Replicas == 0:
@@ -186,6 +191,12 @@ func (s State) movedOn() bool {
 func (s State) rolling() Step {
 	if len(s.Migrated) > 0 {
 		return Step{Do: Migrate}
+	}
+	if step, asked := s.byHand(); asked {
+		return step
+	}
+	if s.Bake.Status.Approval != nil {
+		return s.waiting()
 	}
 	if s.Crew.Ready {
 		return Step{Do: Begin}
@@ -252,6 +263,12 @@ func (s State) unavailable() int32 {
 func (s State) baking() Step {
 	if len(s.Migrated) > 0 {
 		return Step{Do: Migrate}
+	}
+	if step, asked := s.byHand(); asked {
+		return step
+	}
+	if s.Bake.Status.Approval != nil {
+		return s.waiting()
 	}
 	if !slices.EqualFunc(s.Blind, s.Bake.Status.Blind, func(a, b v1alpha1.BlindSource) bool { return a.Source == b.Source }) {
 		return Step{Do: Blind}
@@ -337,7 +354,7 @@ func (s State) regressed(why []v1alpha1.Reason) Step {
 	if held := s.hold(); held != nil {
 		return Step{Do: End, Outcome: v1alpha1.OutcomeHeld, Reasons: append(why, *held), Observed: s.observed()}
 	}
-	return Step{Do: Intend, Reasons: why}
+	return s.mayGo(why)
 }
 
 func (s State) rollingBack() Step {

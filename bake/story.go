@@ -7,6 +7,7 @@ import (
 
 	"github.com/bakewatch/bakewatch/act/announce"
 	"github.com/bakewatch/bakewatch/api/v1alpha1"
+	"github.com/bakewatch/bakewatch/policy"
 )
 
 // story is what there is to tell of a bake at a stage.
@@ -88,6 +89,9 @@ func headline(b *v1alpha1.Bake, stage announce.Stage) string {
 			return fmt.Sprintf("%s: watching the rollout of %s over %s; %s", who, to, rev(*sp.From), itIs(sp, sp.StartedAt.Time))
 		}
 		return fmt.Sprintf("%s: watching the rollout of %s over %s", who, to, rev(*sp.From))
+	case st.Outcome == "" && st.Rollback == nil && st.Approval != nil:
+		return fmt.Sprintf("%s: %s regressed, and waits until %s for approval to be rolled back to %s (annotations %s, %s: %d)", who, to, clock(st.Approval.Until.Time), rev(*sp.From),
+			policy.AnnotationApprove, policy.AnnotationReject, sp.To.Number)
 	case st.Outcome == "" && st.Rollback != nil:
 		return fmt.Sprintf("%s: rolling back from %s to %s", who, to, rev(st.Rollback.Target))
 	}

@@ -55,6 +55,9 @@ func alertAtEnd(st *v1alpha1.BakeStatus, at time.Time) *v1alpha1.Alert {
 		a.Name = AlertHeld
 	case v1alpha1.OutcomeInconclusive:
 		worth := func(code string) bool { return has(st.Reasons, code) }
+		if a != nil { // people were asked
+			a.Until = micro(at)
+		}
 		if slices.ContainsFunc([]string{decide.CodeBlind, decide.CodeSilent, decide.CodeSuspicion, decide.CodeShared, decide.CodeDisagree}, worth) {
 			a = fire(AlertInconclusive, at)
 			a.Until = micro(at.Add(time.Hour))
@@ -70,7 +73,7 @@ func alertAtEnd(st *v1alpha1.BakeStatus, at time.Time) *v1alpha1.Alert {
 // stages are the stages a bake has come to.
 func stages(b *v1alpha1.Bake) []announce.Stage {
 	out := []announce.Stage{announce.Started}
-	if b.Status.Rollback != nil {
+	if b.Status.Rollback != nil || b.Status.Approval != nil {
 		out = append(out, announce.Deciding)
 	}
 	if b.Status.Outcome != "" {

@@ -29,6 +29,13 @@ const (
 
 	// AnnotationMigrations says of a workload that its versions run on a database that a newer one has migrated: Reversible.
 	AnnotationMigrations = AnnotationPrefix + "migrations"
+	// AnnotationApprove and AnnotationReject answer whether the revision of that number is to be rolled back.
+	AnnotationApprove = AnnotationPrefix + "approve"
+	AnnotationReject  = AnnotationPrefix + "reject"
+	// AnnotationUndo and AnnotationAbort are a person's word on the bake of the revision of that number: roll it back now, or
+	// leave it alone.
+	AnnotationUndo  = AnnotationPrefix + "undo"
+	AnnotationAbort = AnnotationPrefix + "abort"
 )
 
 // Reversible is the one value of AnnotationMigrations.
@@ -244,7 +251,7 @@ func (r *resolver) spans(a map[string]string) {
 func (r *resolver) annotation(key, name, value string) {
 	signal, field, dotted := cutLast(name, ".")
 	if !dotted {
-		plain := []string{"enabled", "mode", "window", "interval", "migrations"}
+		plain := []string{"enabled", "mode", "window", "interval", "migrations", "approve", "reject", "undo", "abort"}
 		if near := nearest(name, plain); near != "" && near != name {
 			r.problem(key, "unknown annotation; did you mean %s%s?", AnnotationPrefix, near)
 		}

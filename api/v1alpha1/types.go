@@ -203,6 +203,26 @@ type Rollback struct {
 	Recovery string `json:"recovery,omitempty"`
 }
 
+// Approval is the question to people whether to roll back, and their answer.
+type Approval struct {
+	AskedAt metav1.MicroTime `json:"askedAt"`
+	// Until is when the default applies if nobody has answered.
+	Until metav1.MicroTime `json:"until"`
+	// Default is what happens then: hold or rollback.
+	// +kubebuilder:validation:Enum=hold;rollback
+	Default string `json:"default"`
+	// Answer is what people said; absent when nobody has answered.
+	// +kubebuilder:validation:Enum=Approved;Rejected
+	// +optional
+	Answer string `json:"answer,omitempty"`
+	// +optional
+	AnsweredAt *metav1.MicroTime `json:"answeredAt,omitempty"`
+	// By is who answered, as the annotation says; absent when it does not.
+	// +kubebuilder:validation:MaxLength=253
+	// +optional
+	By string `json:"by,omitempty"`
+}
+
 // FreedPod is one pod that stood in the way of a rollback.
 type FreedPod struct {
 	Name string `json:"name"`
@@ -336,6 +356,9 @@ type BakeStatus struct {
 	// +kubebuilder:validation:MaxItems=10
 	// +optional
 	Blind []BlindSource `json:"blind,omitempty"`
+	// Approval is the question to people whether to roll back; absent when none was asked.
+	// +optional
+	Approval *Approval `json:"approval,omitempty"`
 }
 
 // BlindSource is a source that answered none of the bake's questions for two ticks or more.
