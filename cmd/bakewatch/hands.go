@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
@@ -35,6 +36,32 @@ func (k *atKeyboard) flags(cmd *cobra.Command) {
 	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"json"}, cobra.ShellCompDirectiveNoFileComp))
 }
 
+// config is how the cluster is reached, and the namespace that the flags name.
+func (k *atKeyboard) config() (config *rest.Config, namespace string, err error) {
+	client := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(k.rules, &k.overrides)
+	if namespace, _, err = client.Namespace(); err == nil {
+		config, err = client.ClientConfig()
+	}
+	if err != nil {
+		return nil, "", fmt.Errorf("read the kubeconfig: %w", err)
+	}
+	config.UserAgent = "bakewatch/" + showVersion()
+	return config, namespace, nil
+}
+
+// client is the cluster itself.
+func (k *atKeyboard) client() (kubernetes.Interface, error) {
+	config, _, err := k.config()
+	if err != nil {
+		return nil, err
+	}
+	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return nil, fmt.Errorf("make a kubernetes client: %w", err)
+	}
+	return client, nil
+}
+
 // bakes are the Bakes of the namespace that the flags name, or of all.
 func (k *atKeyboard) bakes(ctx context.Context) ([]*v1alpha1.Bake, error) {
 	if k.output != "" && k.output != "json" {
@@ -42,16 +69,10 @@ func (k *atKeyboard) bakes(ctx context.Context) ([]*v1alpha1.Bake, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	client := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(k.rules, &k.overrides)
-	var config *rest.Config
-	namespace, _, err := client.Namespace()
-	if err == nil {
-		config, err = client.ClientConfig()
-	}
+	config, namespace, err := k.config()
 	if err != nil {
-		return nil, fmt.Errorf("read the kubeconfig: %w", err)
+		return nil, err
 	}
-	config.UserAgent = "bakewatch/" + showVersion()
 	var namespaces []string
 	if !k.all {
 		namespaces = []string{namespace}

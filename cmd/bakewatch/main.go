@@ -13,6 +13,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/bakewatch/bakewatch/hands"
 )
 
 // version is set by the linker; without it the module's version is shown.
@@ -42,6 +44,9 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.AddCommand(newRun(), newCheckConfig(), newAnnounceTest(), newJudge(), newBacktest(), newStatus(), newHistory(), newSignals(), newReport())
+	for _, v := range hands.Verbs {
+		root.AddCommand(newVerb(v))
+	}
 	if filepath.Base(os.Args[0]) == "kubectl-bakewatch" { // a plugin of kubectl
 		root.Annotations = map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl bakewatch"}
 	}
