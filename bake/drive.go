@@ -111,6 +111,13 @@ func (l *Loop) state(ctx context.Context, k Key, e *entry, live policy.Resolved)
 // inquire finds out what guards have to know that is asked for only when a rollback is about to be intended. What cannot be
 // found out for a minute keeps nobody from rolling back; an API server that has just started answers little.
 func (l *Loop) inquire(ctx context.Context, k Key, w *work, s *State) (err error) {
+	if l.Alerts != nil && (s.Live.Guards.Alerting || s.Frozen.Guards.Alerting) {
+		// Nobody waits for an answer: whoever gives it may be away for long.
+		if s.Alerting, err = l.Alerts(ctx, k, s.Bake.Spec.StartedAt.Time); err != nil {
+			l.Log.Warn("whether alerts fired before the rollout is not known, and holds nothing", zap.String("bake", id(s.Bake)), zap.Error(err))
+		}
+		err = nil
+	}
 	if s.Live.Guards.References || s.Frozen.Guards.References {
 		s.Missing, err = l.Undoer.Missing(ctx, k, *s.Bake.Spec.From)
 	}

@@ -18,6 +18,7 @@ const (
 	CodeOwned       = "owned"            // another controller owns the workload, and would undo the undo
 	CodeTooOld      = "too-old"          // it was rolled out too long ago to be undone without a person
 	CodeMigrations  = "migrations"       // database migrations ran, which the good revision does not know of
+	CodeAlerting    = "alerting"         // an alert of the workload fired before the rollout
 	CodeReferences  = "references"       // what the good revision refers to is no longer there
 	CodeToAndFro    = "to-and-fro"       // the same two revisions took turns before
 	CodeCooldown    = "cooldown"         // the workload was rolled back a moment ago
@@ -36,6 +37,7 @@ var guards = []func(State, policy.GuardRules) *v1alpha1.Reason{
 	State.ownedByAnother,
 	State.tooOld,
 	State.migrated,
+	State.wasAlerting,
 	State.unstartable,
 	State.toAndFro,
 	State.coolingDown,
@@ -156,6 +158,20 @@ func (s State) migrated(rules policy.GuardRules) *v1alpha1.Reason {
 	}
 	return held(CodeMigrations, "%s migrated the database (%s), and %s may not run on it; choose: roll forward with a fix; or, if it does run on it, kubectl rollout undo %s, and annotate %s: %s for the next time; or reverse the migrations first",
 		rev(s.Bake.Spec.To), list, rev(*s.Bake.Spec.From), s.Bake.Spec.Ref, policy.AnnotationMigrations, policy.Reversible)
+}
+
+// wasAlerting: a workload that was not well before may be made better by a version that looks worse, and nothing that is known of
+// it is a standard.
+func (s State) wasAlerting(rules policy.GuardRules) *v1alpha1.Reason {
+	if !rules.Alerting || len(s.Alerting) == 0 {
+		return nil
+	}
+	const few = 3
+	names, more := s.Alerting, ""
+	if len(names) > few {
+		names, more = names[:few], fmt.Sprintf(" and %d more", len(names)-few)
+	}
+	return held(CodeAlerting, "%s%s fired for %s before %s was rolled out: it was not well before, and may not be after an undo", strings.Join(names, ", "), more, s.Bake.Spec.Ref, rev(s.Bake.Spec.To))
 }
 
 // unstartable: the good revision's pods would not start.

@@ -1,6 +1,7 @@
 package bake
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
@@ -118,6 +119,50 @@ func TestGuardReferences(t *testing.T) {
 			"pods of rev 6 would not start, because what they refer to is gone: A a, B b, C c, D d, E e and 2 more; put it back, or roll forward"},
 		guardCase{"policy does not mind", in(baking, worse, rules(policy.GuardRules{}), lacks("ConfigMap web")), "", ""},
 	)
+}
+
+func TestGuardAlerting(t *testing.T) {
+	const baking = v1alpha1.PhaseBaking
+	on := policy.GuardRules{Alerting: true}
+	fired := func(names ...string) func(*State) { return func(s *State) { s.Alerting = names } }
+	try(t,
+		guardCase{"none fired", in(baking, worse, rules(on)), "", ""},
+		guardCase{"one fired", in(baking, worse, rules(on), fired("Slow")), CodeAlerting,
+			"Slow fired for deployment/web before rev 7 was rolled out: it was not well before, and may not be after an undo"},
+		guardCase{"many fired", in(baking, worse, rules(on), fired("A", "B", "C", "D", "E")), CodeAlerting, "A, B, C and 2 more fired for deployment/web before rev 7 was rolled out: it was not well before, and may not be after an undo"},
+		guardCase{"policy does not mind", in(baking, worse, rules(policy.GuardRules{}), fired("Slow")), "", ""},
+	)
+}
+
+// TestAlertsAreAskedForInTime: as of the rollout's beginning; a Prometheus that does not answer holds nothing.
+func TestAlertsAreAskedForInTime(t *testing.T) {
+	for name, c := range map[string]struct {
+		alerts []string
+		err    error
+		want   v1alpha1.Outcome
+	}{
+		"none fired": {nil, nil, v1alpha1.OutcomeRolledBack},
+		"one fired":  {[]string{"Slow"}, nil, v1alpha1.OutcomeHeld},
+		"not known":  {nil, errors.New("no answer"), v1alpha1.OutcomeRolledBack},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, func(t *testing.T, w *world) {
+				w.rates["B"] = 0.2
+				p := w.start()
+				var asked []time.Time
+				p.loop.Alerts = func(_ context.Context, _ Key, at time.Time) ([]string, error) {
+					asked = append(asked, at)
+					return c.alerts, c.err
+				}
+				w.deploy(web, "B")
+				w.pass(5 * time.Minute)
+				b := w.bake(t, 2)
+				if b.Status.Outcome != c.want || len(asked) == 0 || !asked[0].Equal(b.Spec.StartedAt.Time) {
+					t.Errorf("%s: %s; asked for %v, want %s", b.Status.Outcome, b.Status.Why, asked, b.Spec.StartedAt)
+				}
+			})
+		})
+	}
 }
 
 // It is looked for when a rollback is due, not before; when that fails for a moment the rollback waits, and not for ever.

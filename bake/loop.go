@@ -132,10 +132,12 @@ type Options struct {
 	Policy   func() *policy.Config // the current policy; nil until there is one
 	// Migrations are the database migrations that ran with a revision since a time; nil: they are not looked for.
 	Migrations func(ctx context.Context, k Key, to v1alpha1.Revision, since time.Time) ([]v1alpha1.Migration, error)
-	Log        *zap.Logger
-	Metrics    *Metrics
-	Since      time.Time // when guarding began: rollouts before it are the way things were
-	Workers    int       // how many workloads are worked on at once
+	// Alerts are the names of the alerts of a workload that fired at a time; nil: they are not looked for.
+	Alerts  func(ctx context.Context, k Key, at time.Time) ([]string, error)
+	Log     *zap.Logger
+	Metrics *Metrics
+	Since   time.Time // when guarding began: rollouts before it are the way things were
+	Workers int       // how many workloads are worked on at once
 }
 
 // Loop drives every bake: it looks at one workload at a time, takes the steps that are due, and looks again later. There

@@ -72,6 +72,8 @@ type State struct {
 	Undone []pastUndo
 	// Missing are objects that the revision to go back to needs, and that are not there. Looked up before an intent.
 	Missing []string
+	// Alerting are the alerts of the workload that fired before the rollout, by name.
+	Alerting []string
 	// Budget says why no rollback is left in the budget; nil when one is.
 	Budget *v1alpha1.Reason
 	// Progress is how far the undo has come. Looked up once the patch's receipt is recorded. MovedAt is when it last came

@@ -41,6 +41,15 @@ type cluster struct {
 	guardKubeconfig string               // with the rights of the ServiceAccount of deploy/, and no more
 }
 
+// troubledRule has an alert fire for each workload called troubled that has errors at all.
+const troubledRule = `groups:
+  - name: troubled
+    rules:
+      - alert: Troubled
+        expr: sum by (namespace) (increase(http_requests_total{pod=~"troubled-.*",code=~"5.."}[20s])) > 0
+        labels: {severity: warning, deployment: troubled}
+`
+
 // startCluster starts a playground with its state in dir, and waits until it is ready.
 func startCluster(dir string, flags ...string) (*cluster, error) {
 	c := &cluster{dir: dir, ended: make(chan struct{})}
@@ -50,6 +59,12 @@ func startCluster(dir string, flags ...string) (*cluster, error) {
 	}
 	defer func() { _ = out.Close() }()
 	state := filepath.Join(dir, "playground")
+	if err := os.MkdirAll(filepath.Join(state, "prometheus", "rules"), 0o755); err != nil {
+		return nil, err
+	}
+	if err := os.WriteFile(filepath.Join(state, "prometheus", "rules", "troubled.yml"), []byte(troubledRule), 0o600); err != nil {
+		return nil, err
+	}
 	c.process = exec.Command(playgroundBinary, append([]string{"up", "--dir", state, "--ports", "free", "--pod-prefix", "auto"}, flags...)...)
 	c.process.Stdout, c.process.Stderr = out, out
 	c.process.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}

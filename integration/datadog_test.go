@@ -80,4 +80,19 @@ func TestDatadogAlone(t *testing.T) {
 	if strings.Contains(tail(d.log, 1<<20), "rotated-") {
 		t.Error("the log shows a key")
 	}
+
+	// Prometheus sees errors, and Datadog is asked for others, of which there are none: both are named, and nothing is done. So many
+	// ticks in a row are wanted that Datadog, which is late, has seen most of them.
+	s.enforce(d, rules{window: "30s",
+		sources: fmt.Sprintf("prometheus: {url: %s, timeout: 5s}, datadog: {url: %s, apiKeyFile: %s/api, appKeyFile: %s/app, lag: 3s}", s.Prometheus, s.Datadog, keys, keys),
+		signals: strings.Replace(byPod, "ticks: 2", "ticks: 8", 1) + "\n    datadog: {errors: " + query(",code:599") + ", requests: " + query("") + ", by: pod}",
+	})
+	s.deploy(bad("web", "c"))
+	c := s.ended("web", 4, v1alpha1.OutcomeInconclusive, "disagree")
+	if !strings.Contains(c.Status.Why, "prometheus") || !strings.Contains(c.Status.Why, "datadog") {
+		t.Errorf("both sources should be named: %s", c.Status.Why)
+	}
+	if image := s.image("web"); image != "app:c" {
+		t.Errorf("it was rolled back to %s", image)
+	}
 }

@@ -19,6 +19,7 @@ type app struct {
 	errorRate float64
 	after     string            // behaves well for so long
 	log       string            // lines that the container writes when it starts
+	latency   string            // of a request, in ms
 	memory    string            // limit of the container
 	mode      string            // of the playground's pods: crash, unready …
 	failPaths string            // on which they fail, in no metric
@@ -48,6 +49,7 @@ func (a app) yaml(t *testing.T) string {
 	note("after", a.after)
 	note("mode", a.mode)
 	note("log", a.log)
+	note("latency-ms", a.latency)
 	note("fail-paths", a.failPaths)
 	container := map[string]any{"name": "app", "image": "app:" + a.version}
 	if a.memory != "" {

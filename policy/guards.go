@@ -12,6 +12,7 @@ type Guards struct {
 	Owner      *bool  `json:"owner,omitempty"`      // another controller owns it
 	Migrations *bool  `json:"migrations,omitempty"` // database migrations ran with the new version
 	References *bool  `json:"references,omitempty"` // what the good revision refers to is gone
+	Alerting   *bool  `json:"alerting,omitempty"`   // an alert of the workload fired before the rollout
 	ToAndFro   *bool  `json:"toAndFro,omitempty"`   // the same two revisions took turns before
 	Cooldown   *Limit `json:"cooldown,omitempty"`   // least time between two rollbacks of a workload
 	MaxAge     *Limit `json:"maxAge,omitempty"`     // age of a rollout above which it is not undone
@@ -27,6 +28,7 @@ type GuardRules struct {
 	Owner      bool  `json:"owner"`
 	Migrations bool  `json:"migrations"`
 	References bool  `json:"references"`
+	Alerting   bool  `json:"alerting"`
 	ToAndFro   bool  `json:"toAndFro"`
 	Cooldown   Limit `json:"cooldown"`
 	MaxAge     Limit `json:"maxAge"`
@@ -68,7 +70,7 @@ const (
 
 func defaultGuards() Guards {
 	return Guards{
-		GitOps: new(true), Owner: new(true), Migrations: new(true), References: new(true), ToAndFro: new(true),
+		GitOps: new(true), Owner: new(true), Migrations: new(true), References: new(true), Alerting: new(true), ToAndFro: new(true),
 		Cooldown: new(Limit(5 * time.Minute)), MaxAge: new(Limit(24 * time.Hour)), Freeze: new([]Freeze(nil)),
 		Approval: Approval{Required: new(false), Deadline: new(Span(30 * time.Minute)), Default: new(Hold)},
 	}
@@ -81,6 +83,7 @@ func (g Guards) with(o Guards) Guards {
 		Owner:      cmp.Or(o.Owner, g.Owner),
 		Migrations: cmp.Or(o.Migrations, g.Migrations),
 		References: cmp.Or(o.References, g.References),
+		Alerting:   cmp.Or(o.Alerting, g.Alerting),
 		ToAndFro:   cmp.Or(o.ToAndFro, g.ToAndFro),
 		Cooldown:   cmp.Or(o.Cooldown, g.Cooldown),
 		MaxAge:     cmp.Or(o.MaxAge, g.MaxAge),
@@ -96,7 +99,7 @@ func (g Guards) with(o Guards) Guards {
 // resolved is g for a bake. All of it is set: it began from the defaults.
 func (g Guards) resolved() GuardRules {
 	return GuardRules{
-		GitOps: *g.GitOps, Owner: *g.Owner, Migrations: *g.Migrations, References: *g.References, ToAndFro: *g.ToAndFro,
+		GitOps: *g.GitOps, Owner: *g.Owner, Migrations: *g.Migrations, References: *g.References, Alerting: *g.Alerting, ToAndFro: *g.ToAndFro,
 		Cooldown: *g.Cooldown, MaxAge: *g.MaxAge, Freeze: *g.Freeze,
 		Approval: ApprovalRules{Required: *g.Approval.Required, Deadline: *g.Approval.Deadline, Default: *g.Approval.Default},
 	}

@@ -36,7 +36,7 @@ func TestForDefaults(t *testing.T) {
 		Watched: true, Mode: Observe,
 		Window: 15 * time.Minute, Interval: 15 * time.Second, Verify: 2 * time.Minute, Deadline: 10 * time.Minute,
 		FalseAlarm: 0.001, Margin: 1.5, Layers: Layers{Threshold: true, Evidence: true, Blame: true},
-		Guards: GuardRules{GitOps: true, Owner: true, Migrations: true, References: true, ToAndFro: true, Cooldown: Limit(5 * time.Minute), MaxAge: Limit(24 * time.Hour),
+		Guards: GuardRules{GitOps: true, Owner: true, Migrations: true, References: true, Alerting: true, ToAndFro: true, Cooldown: Limit(5 * time.Minute), MaxAge: Limit(24 * time.Hour),
 			Approval: ApprovalRules{Deadline: Span(30 * time.Minute), Default: Hold}},
 		Signals: got.Signals,
 	}

@@ -167,7 +167,7 @@ func (g *guard) lead(ctx context.Context) error {
 	finder := &discover.Finder{Sources: g.source.finders, Router: &discover.Cluster{Client: g.client, Dynamic: dyn}}
 	loop = bake.NewLoop(bake.Options{
 		Watcher: watch, Undoer: &rollback.Undoer{Client: g.client}, Source: g.source, Lag: g.source.lag, Finder: finder, Records: bakes, Teller: g.teller, Recorder: g.recorder,
-		Policy: g.live.Current, Log: g.log, Metrics: g.metrics, Since: since, Prepare: g.readAhead, Migrations: g.migrations,
+		Policy: g.live.Current, Log: g.log, Metrics: g.metrics, Since: since, Prepare: g.readAhead, Migrations: g.migrations, Alerts: g.source.alerts,
 	})
 	go watch.Run(ctx)
 	late := time.AfterFunc(5*time.Second, func() {

@@ -11,6 +11,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/bakewatch/bakewatch/bake"
 	"github.com/bakewatch/bakewatch/policy"
 	"github.com/bakewatch/bakewatch/signals"
 	"github.com/bakewatch/bakewatch/signals/discover"
@@ -157,4 +158,19 @@ func (s *sources) keepChecking(ctx context.Context) error {
 		case <-tick.C:
 		}
 	}
+}
+
+// alerts are the names of the alerts of a workload that fired at a time; none where Prometheus is not configured.
+func (s *sources) alerts(ctx context.Context, k bake.Key, at time.Time) ([]string, error) {
+	s.mu.RLock()
+	c := s.current[signals.Prometheus]
+	s.mu.RUnlock()
+	if c == nil {
+		return nil, nil
+	}
+	p, ok := c.source.(*prometheus.Source)
+	if !ok {
+		return nil, c.why
+	}
+	return p.Firing(ctx, k.Kind, k.Namespace, k.Name, at)
 }
