@@ -162,6 +162,29 @@ func TestReport(t *testing.T) {
 	}
 }
 
+// TestPage: the report as a page; what others wrote is text in it.
+func TestPage(t *testing.T) {
+	b := undone()
+	b.Status.Evidence[0].Lines = append(b.Status.Evidence[0].Lines, "<script>alert(1)</script>")
+	b.Spec.Changes = append(b.Spec.Changes, "image of app: <img src=x onerror=alert(1)>")
+	b.Namespace = "<b>"
+	var out strings.Builder
+	if err := WritePage(&out, b); err != nil {
+		t.Fatal(err)
+	}
+	page := out.String()
+	for _, want := range []string{"<!doctype html>", "<table>", "<h2>Why</h2>", `type="checkbox"`, "<pre><code>", "&lt;script&gt;alert(1)", "</html>"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page has no %s", want)
+		}
+	}
+	for _, bad := range []string{"<script", "<img", "<b>", "http://", "https://"} {
+		if strings.Contains(page, bad) {
+			t.Errorf("the page has %s", bad)
+		}
+	}
+}
+
 // TestReportOfLittle: a bake that is just seen has a report, too.
 func TestReportOfLittle(t *testing.T) {
 	var out strings.Builder

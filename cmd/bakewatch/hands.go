@@ -25,7 +25,11 @@ type atKeyboard struct {
 	overrides clientcmd.ConfigOverrides
 	all       bool
 	output    string
+	pages     bool // it can write a page
 }
+
+// page is the output that a browser shows.
+const page = "html"
 
 func (k *atKeyboard) flags(cmd *cobra.Command) {
 	k.rules = clientcmd.NewDefaultClientConfigLoadingRules()
@@ -64,7 +68,11 @@ func (k *atKeyboard) client() (kubernetes.Interface, error) {
 
 // bakes are the Bakes of the namespace that the flags name, or of all.
 func (k *atKeyboard) bakes(ctx context.Context) ([]*v1alpha1.Bake, error) {
-	if k.output != "" && k.output != "json" {
+	switch {
+	case k.output == "", k.output == "json", k.pages && k.output == page:
+	case k.pages:
+		return nil, fmt.Errorf("-o %q: use json or %s, or leave it out", k.output, page)
+	default:
 		return nil, fmt.Errorf("-o %q: use json, or leave it out", k.output)
 	}
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
@@ -207,7 +215,9 @@ func newReport() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "report BAKE|WORKLOAD",
 		Short: "what happened, as Markdown: of a bake, or of the newest one of a workload",
-		Args:  cobra.ExactArgs(1),
+		Long: `What happened: timeline, what changed, why, how new pods were, and what is left to do. Of the bake of that name, or of the newest
+one of a workload. As Markdown; with -o html as one page that needs nothing else.`,
+		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			all, err := k.bakes(cmd.Context())
 			if err != nil {
@@ -229,14 +239,18 @@ func newReport() *cobra.Command {
 			return k.report(cmd, of[0])
 		},
 	}
+	k.pages = true
 	k.flags(cmd)
 	cmd.ValidArgsFunction = k.names
 	return cmd
 }
 
 func (k *atKeyboard) report(cmd *cobra.Command, b *v1alpha1.Bake) error {
-	if k.output == "json" {
+	switch k.output {
+	case "json":
 		return asJSON(cmd, b)
+	case page:
+		return hands.WritePage(cmd.OutOrStdout(), b)
 	}
 	return hands.WriteReport(cmd.OutOrStdout(), b)
 }
