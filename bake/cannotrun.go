@@ -13,8 +13,12 @@ import (
 	"github.com/bakewatch/bakewatch/signals"
 )
 
-// lookEvery is how often the pods of a bake are looked at, at most: the watch tells of a rollout's every pod.
-const lookEvery = 2 * time.Second
+const (
+	// lookEvery is how often the pods of a bake are looked at, at most: the watch tells of a rollout's every pod.
+	lookEvery = 2 * time.Second
+	// lookShare is how many times as long as a look took the next one waits: thousands of pods are listed less often.
+	lookShare = 20
+)
 
 // lookAtPods says why none of the new pods can run, while some of the workload's are not available. That they cannot be looked at
 // ends nothing: the controller's own deadline still does.
@@ -28,11 +32,13 @@ func (l *Loop) lookAtPods(ctx context.Context, k Key, w *work, s State) *decide.
 	case s.Sight.CaughtUp && s.Sight.Available >= s.Sight.Replicas && s.Sight.Updated >= s.Sight.Replicas:
 		w.stuck = nil
 		return nil
-	case s.Now.Before(w.looked.Add(lookEvery)):
+	case s.Now.Before(w.looked.Add(max(lookEvery, lookShare*w.lookTook))):
 		return w.stuck
 	}
 	w.looked, w.stuck = s.Now, nil
+	began := time.Now()
 	look, err := l.Watcher.Look(ctx, k, s.Bake.Spec.To)
+	w.lookTook = time.Since(began)
 	if err != nil {
 		if w.unseen != err.Error() {
 			w.unseen = err.Error()

@@ -175,10 +175,11 @@ type work struct {
 	// unasked is since when it cannot be found out what a guard has to know.
 	unasked time.Time
 	// looked is when its pods were looked at last, stuck what they amounted to, and unseen why they could not be looked at.
-	looked time.Time
-	stuck  *decide.PodFinding
-	old    []signals.PodState // the old pods as they were when they were looked at last
-	unseen string
+	looked   time.Time
+	lookTook time.Duration
+	stuck    *decide.PodFinding
+	old      []signals.PodState // the old pods as they were when they were looked at last
+	unseen   string
 	// unprobed says that no container of the new pods has a readiness probe.
 	unprobed bool
 	// sought is when migrations were looked for last, and unsought why they could not be found.

@@ -50,10 +50,11 @@ func (w *Watcher) Collect(ctx context.Context, k bake.Key, r v1alpha1.Revision) 
 		return nil, fmt.Errorf("select the pods of %s: %w", called(k), err)
 	}
 	var pods []*corev1.Pod
-	err = w.eachPod(ctx, k.Namespace, selector.Add(*only), maxLooked, func(p *corev1.Pod) {
+	err = w.eachPod(ctx, k.Namespace, selector.Add(*only), maxLooked, func(p *corev1.Pod) (more bool) {
 		if controlledBy(p, k, string(o.meta.UID)) {
 			pods = append(pods, p)
 		}
+		return true
 	})
 	if err != nil {
 		return nil, Explain(err, "list the new pods of "+called(k))

@@ -49,21 +49,22 @@ func (w *Watcher) Look(ctx context.Context, k bake.Key, r v1alpha1.Revision) (si
 	label, value := podLabel(k.Kind), PodLabel(k.Kind, r)
 	var quiet []*corev1.Pod // new ones that are not ready and do not say why
 	pulls := false          // a new one cannot pull its image
-	err = w.eachPod(ctx, k.Namespace, selector, maxPods, func(p *corev1.Pod) {
+	err = w.eachPod(ctx, k.Namespace, selector, maxPods, func(p *corev1.Pod) (more bool) {
+		more = len(out.Candidate) < maxLooked || len(out.Baseline) < maxLooked
 		if !controlledBy(p, k, string(o.meta.UID)) {
-			return
+			return more
 		}
 		side := &out.Baseline
 		if p.Labels[label] == value {
 			side = &out.Candidate
 		}
 		if len(*side) >= maxLooked {
-			return
+			return more
 		}
 		s := states.State(p, nil, out.At)
 		*side = append(*side, s)
 		if side != &out.Candidate || s.Going {
-			return
+			return more
 		}
 		switch {
 		case s.Trouble == nil && !s.Ready && len(quiet) < maxAsked:
@@ -71,6 +72,7 @@ func (w *Watcher) Look(ctx context.Context, k bake.Key, r v1alpha1.Revision) (si
 		case s.Trouble != nil && s.Trouble.Cause == signals.ImagePull:
 			pulls = true
 		}
+		return more
 	})
 	if err != nil {
 		return out, Explain(err, doing)
@@ -86,8 +88,8 @@ func (w *Watcher) Look(ctx context.Context, k bake.Key, r v1alpha1.Revision) (si
 	return out, nil
 }
 
-// eachPod calls look for each pod, page by page, and for no more than most.
-func (w *Watcher) eachPod(ctx context.Context, namespace string, selector labels.Selector, most int, look func(*corev1.Pod)) error {
+// eachPod calls look for each pod, page by page, until it wants no more, and for no more than most.
+func (w *Watcher) eachPod(ctx context.Context, namespace string, selector labels.Selector, most int, look func(*corev1.Pod) (more bool)) error {
 	options := metav1.ListOptions{LabelSelector: selector.String(), Limit: podPage}
 	for seen := 0; seen < most; {
 		list, err := w.client.CoreV1().Pods(namespace).List(ctx, options)
@@ -95,7 +97,9 @@ func (w *Watcher) eachPod(ctx context.Context, namespace string, selector labels
 			return err
 		}
 		for i := range list.Items {
-			look(&list.Items[i])
+			if !look(&list.Items[i]) {
+				return nil
+			}
 		}
 		seen += len(list.Items)
 		if options.Continue = list.Continue; options.Continue == "" {
@@ -123,17 +127,17 @@ func (w *Watcher) ask(ctx context.Context, p *corev1.Pod, out *signals.PodLook) 
 // elsewhere looks for pods of other workloads of the namespace that cannot pull their images.
 func (w *Watcher) elsewhere(ctx context.Context, k bake.Key, mine labels.Selector, out *signals.PodLook) error {
 	seen := map[types.UID]bool{}
-	return w.eachPod(ctx, k.Namespace, labels.Everything(), maxPods, func(p *corev1.Pod) {
-		if mine.Matches(labels.Set(p.Labels)) || len(out.Elsewhere) >= maxLooked {
-			return
+	return w.eachPod(ctx, k.Namespace, labels.Everything(), maxPods, func(p *corev1.Pod) (more bool) {
+		if mine.Matches(labels.Set(p.Labels)) {
+			return true
 		}
 		s := states.State(p, nil, out.At)
 		if s.Going || s.Trouble == nil || s.Trouble.Cause != signals.ImagePull {
-			return
+			return true
 		}
 		owner := metav1.GetControllerOf(p)
 		if owner != nil && seen[owner.UID] {
-			return
+			return true
 		}
 		name := p.Name
 		if owner != nil {
@@ -143,5 +147,6 @@ func (w *Watcher) elsewhere(ctx context.Context, k bake.Key, mine labels.Selecto
 			}
 		}
 		out.Elsewhere = append(out.Elsewhere, signals.Pulling{Workload: name, Image: s.Trouble.Image, Pull: s.Trouble.Pull})
+		return len(out.Elsewhere) < maxLooked
 	})
 }
