@@ -21,7 +21,7 @@ import (
 
 // TestPrometheusKnowsUs: each way to be known reaches the server with the query.
 func TestPrometheusKnowsUs(t *testing.T) {
-	const answer = `{"status":"success","data":{"resultType":"scalar","result":[1,"1"]}}`
+	const answer = `{"status":"success","data":{"resultType":"vector","result":[]}}`
 	var got http.Header
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")

@@ -254,12 +254,22 @@ func TestConnectionRefusedDoesNotShowThePassword(t *testing.T) {
 }
 
 func TestCheck(t *testing.T) {
+	clock := func(ahead time.Duration) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) {
+			now := float64(time.Now().Add(ahead).UnixMilli()) / 1000
+			answering(200, fmt.Sprintf(`{"status":"success","data":{"resultType":"scalar","result":[%f,"%f"]}}`, now, now))(w, r)
+		}
+	}
 	for _, c := range []struct {
 		name    string
 		handler http.HandlerFunc
 		want    string // "" is well
 	}{
-		{"well", answering(200, `{"status":"success","data":{"resultType":"scalar","result":[1,"1"]}}`), ""},
+		{"well", clock(0), ""},
+		{"a little late", clock(-3 * time.Second), ""},
+		{"its clock is late", clock(-time.Minute), "its clock is 1m0s behind this daemon's"},
+		{"its clock is fast", clock(time.Hour), "its clock is 1h0m0s ahead of this daemon's"},
+		{"no time in it", answering(200, `{"status":"success","data":{"resultType":"vector","result":[]}}`), ""},
 		{"credentials", answering(401, ""), "credentials"},
 		{"address", answering(404, ""), "sources.prometheus.url must be the address"},
 		{"a page", answering(200, "<html>"), "something else answers there"},
