@@ -125,8 +125,6 @@ func (s *Source) Read(ctx context.Context, q signals.Question) ([]signals.Readin
 
 // look reads what a workload's pods have written since they were read last.
 func (s *Source) look(ctx context.Context, w Workload) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readFor) // others may wait for the same
-	defer cancel()
 	now := s.now()
 	s.mu.Lock()
 	was := s.looked[w]
@@ -134,7 +132,9 @@ func (s *Source) look(ctx context.Context, w Workload) error {
 	if now.Sub(was.at) < fresh {
 		return was.err
 	}
-	_, err, _ := s.once.Do(w.String(), func() (any, error) { // a line is read once, however many ask
+	done := s.once.DoChan(w.String(), func() (any, error) { // a line is read once, however many ask
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readFor) // whoever asked first may give up before the others
+		defer cancel()
 		list, err := s.cluster.Pods(ctx, w)
 		if err == nil {
 			err = s.readAll(ctx, w, choose(list, w.Kind))
@@ -145,7 +145,12 @@ func (s *Source) look(ctx context.Context, w Workload) error {
 		s.forget(now)
 		return nil, err
 	})
-	return err
+	select {
+	case r := <-done:
+		return r.Err
+	case <-ctx.Done():
+		return fmt.Errorf("read the logs of %s: %w", w, ctx.Err())
+	}
 }
 
 // choose are the pods that are read: the oldest of each revision, by what their names begin with, so that they stay the same.
