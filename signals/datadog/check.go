@@ -15,6 +15,9 @@ import (
 // such query is one less of those that Datadog allows in an hour.
 const checkEvery = 10 * time.Minute
 
+// maxSkew is how far the server's clock may be from ours, told by the second.
+const maxSkew = 5 * time.Second
+
 // retryCheck is how soon it is asked again after it was not so.
 const retryCheck = time.Minute
 
@@ -56,6 +59,13 @@ func (s *Source) Check(ctx context.Context) error {
 	}
 	if failure != nil {
 		return fmt.Errorf("datadog at %s: %w; %s", s.address, failure, s.advice(failure))
+	}
+	if skew := time.Duration(s.skew.Load()); skew.Abs() > maxSkew {
+		way := "ahead of"
+		if skew < 0 {
+			way = "behind"
+		}
+		return fmt.Errorf("datadog at %s: its clock is %s %s this daemon's, so that its newest points are misjudged; synchronise this node's clock", s.address, skew.Abs(), way)
 	}
 	return nil
 }

@@ -350,3 +350,58 @@ func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) {
 	f(r)
 	return nil, http.ErrHandlerTimeout
 }
+
+// TestBreaker: an API that answers nothing is left alone for a while; what it refuses it has answered.
+func TestBreaker(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := serving()
+		s := newSource(t, a)
+		over := span{from: noon.Unix() - 60, to: noon.Unix(), step: 60}
+		ask := func(i int) *queryError {
+			_, err := s.query(t.Context(), []string{fmt.Sprintf("sum:x%d{a:b}.rollup(sum, 60)", i)}, over, true)
+			return err
+		}
+		a.faulty(answers(http.StatusForbidden, `{"errors": ["Forbidden"]}`))
+		for i := range 2 * tripAfter {
+			if err := ask(i); err == nil || err.status != http.StatusForbidden {
+				t.Fatalf("refused: %v", err)
+			}
+		}
+		a.faulty(answers(http.StatusServiceUnavailable, "no"))
+		for i := range tripAfter {
+			if err := ask(i); err == nil || err.status != http.StatusServiceUnavailable {
+				t.Fatalf("down: %v", err)
+			}
+		}
+		before := len(a.requests())
+		if err := ask(0); err == nil || err.text != "not asked: the last 5 requests were not answered" || len(a.requests()) != before {
+			t.Errorf("%v, after %d requests more", err, len(a.requests())-before)
+		}
+		a.faulty(nil)
+		time.Sleep(restFor + time.Second)
+		if err := ask(0); err != nil {
+			t.Errorf("after a rest: %v", err)
+		}
+	})
+}
+
+// TestClockSkew: by the date of an answer.
+func TestClockSkew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := serving()
+		s := newSource(t, a)
+		ahead := time.Duration(0)
+		a.faulty(func(w http.ResponseWriter, _ *http.Request) bool {
+			w.Header().Set("Date", time.Now().Add(ahead).UTC().Format(http.TimeFormat))
+			return false
+		})
+		for by, want := range map[time.Duration]string{0: "", 4 * time.Second: "", time.Minute: "its clock is 1m0s ahead of this daemon's", -time.Hour: "its clock is 1h0m0s behind this daemon's"} {
+			ahead = by
+			time.Sleep(2 * checkEvery)
+			err := s.Check(t.Context())
+			if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+				t.Errorf("%s: %v, want %q", by, err, want)
+			}
+		}
+	})
+}

@@ -15,6 +15,7 @@ type Metrics struct {
 	queries *prometheus.CounterVec
 	up      *prometheus.GaugeVec
 	seconds *prometheus.HistogramVec
+	skew    *prometheus.GaugeVec
 }
 
 // NewMetrics registers the metrics; reg may be nil. A registry that has them already, of an earlier call or of another
@@ -34,6 +35,10 @@ func NewMetrics(reg prometheus.Registerer) (*Metrics, error) {
 			Help:    "Time a metrics source took to answer a query, decoding included, in seconds.",
 			Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 20},
 		}, []string{"source"}),
+		skew: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "bakewatch_source_clock_skew_seconds",
+			Help: "How far the metrics source's clock is ahead of this process's, in seconds; negative: behind.",
+		}, []string{"source"}),
 	}
 	if reg == nil {
 		return m, nil
@@ -46,6 +51,9 @@ func NewMetrics(reg prometheus.Registerer) (*Metrics, error) {
 		return nil, err
 	}
 	if m.seconds, err = register(reg, m.seconds); err != nil {
+		return nil, err
+	}
+	if m.skew, err = register(reg, m.skew); err != nil {
 		return nil, err
 	}
 	return m, nil

@@ -2,12 +2,14 @@ package datadog
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strings"
 	"time"
 
 	"github.com/DataDog/datadog-api-client-go/v2/api/datadog"
 	"github.com/DataDog/datadog-api-client-go/v2/api/datadogV1"
+	"github.com/sony/gobreaker/v2"
 	"go.uber.org/zap"
 )
 
@@ -117,10 +119,21 @@ func (s *Source) once(ctx context.Context, signed keys, end endpoint, urgent boo
 		}
 		return failure
 	}
+	tell, err := s.breaker.Allow()
+	if err != nil {
+		return failed(unavailable, nil, "not asked: the last %d requests were not answered", tripAfter)
+	}
 	s.requests.Add(1)
 	began := time.Now()
 	resp, err := ask(context.WithValue(ctx, datadog.ContextAPIKeys, map[string]datadog.APIKey(signed))) //nolint:bodyclose // the client has read the body, and closed it
+	// What Datadog refuses it has answered; only what it does not answer, or cannot, counts here.
+	if broken := err != nil && (resp == nil || resp.StatusCode >= http.StatusInternalServerError); broken {
+		tell(err)
+	} else {
+		tell(nil)
+	}
 	if resp != nil {
+		s.skewed(resp.Header, time.Now())
 		s.budget.note(end, resp.StatusCode, resp.Header, time.Now())
 	}
 	var failure *queryError
@@ -141,6 +154,27 @@ func (s *Source) once(ctx context.Context, signed keys, end endpoint, urgent boo
 	}
 	s.found(failure, at)
 	return failure
+}
+
+const (
+	// tripAfter is after how many requests in a row without an answer Datadog is left alone, and restFor for how long.
+	tripAfter = 5
+	restFor   = 5 * time.Second
+)
+
+func newBreaker() *gobreaker.TwoStepCircuitBreaker[any] {
+	return gobreaker.NewTwoStepCircuitBreaker[any](gobreaker.Settings{Name: name, Timeout: restFor,
+		IsExcluded:  func(err error) bool { return errors.Is(err, context.Canceled) }, // who asked gave up
+		ReadyToTrip: func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= tripAfter }})
+}
+
+// skewed notes how far the server's clock is ahead of ours, by the second.
+func (s *Source) skewed(header http.Header, now time.Time) {
+	if theirs, err := http.ParseTime(header.Get("Date")); err == nil {
+		skew := theirs.Sub(now.Truncate(time.Second))
+		s.skew.Store(int64(skew))
+		s.metrics.skew.WithLabelValues(name).Set(skew.Seconds())
+	}
 }
 
 // longAgo is when samples are so old that a query for them may fail while the source is well.

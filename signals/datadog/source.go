@@ -21,6 +21,7 @@ import (
 
 	"github.com/DataDog/datadog-api-client-go/v2/api/datadog"
 	"github.com/DataDog/datadog-api-client-go/v2/api/datadogV1"
+	"github.com/sony/gobreaker/v2"
 	"go.uber.org/zap"
 
 	"github.com/bakewatch/bakewatch/signals"
@@ -55,6 +56,8 @@ type Options struct {
 type Source struct {
 	address     string
 	client      *http.Client
+	breaker     *gobreaker.TwoStepCircuitBreaker[any]
+	skew        atomic.Int64 // of the server's clock, in nanoseconds; ahead of ours is positive
 	metricsAPI  *datadogV1.MetricsApi
 	authAPI     *datadogV1.AuthenticationApi
 	monitorsAPI *datadogV1.MonitorsApi
@@ -127,8 +130,9 @@ func New(o Options) (*Source, error) {
 		monitorsAPI: datadogV1.NewMonitorsApi(api),
 		keys:        keyFiles{api: o.APIKeyFile, app: o.AppKeyFile},
 		lag:         o.Lag, timeout: o.Timeout, budget: o.Budget, metrics: o.Metrics, log: o.Log,
-		board: newBoard(),
-		slots: make(chan struct{}, o.MaxInFlight),
+		board:   newBoard(),
+		slots:   make(chan struct{}, o.MaxInFlight),
+		breaker: newBreaker(),
 	}
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	return s, nil
