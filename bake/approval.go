@@ -1,10 +1,7 @@
 package bake
 
 import (
-	"fmt"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/bakewatch/bakewatch/api/v1alpha1"
@@ -25,30 +22,10 @@ func (s State) approval() policy.ApprovalRules {
 	return s.Frozen.Guards.Approval
 }
 
-// word reports whether an annotation on the workload names the revision that is judged, and who wrote it, if it says so: 7, or
-// 7 ann@example.com.
-func (s State) word(annotation string) (by string, said bool) {
-	number, by, _ := strings.Cut(strings.TrimSpace(s.Sight.Annotations[annotation]), " ")
-	if number != strconv.FormatInt(s.Bake.Spec.To.Number, 10) {
-		return "", false
-	}
-	const most = 200 // runes of a name
-	name := []rune(strings.Join(strings.Fields(by), " "))
-	return string(name[:min(len(name), most)]), true
-}
-
-// somebody is who wrote an annotation, for people.
-func somebody(by string) string {
-	if by == "" {
-		return "somebody"
-	}
-	return by
-}
-
 // answer is what people said; empty: nothing yet. Who says no is heard before who says yes.
 func (s State) answer() string {
 	for _, a := range []struct{ annotation, answer string }{{policy.AnnotationReject, rejected}, {policy.AnnotationApprove, approved}} {
-		if _, said := s.word(a.annotation); said {
+		if _, said := s.said(a.annotation); said {
 			return a.answer
 		}
 	}
@@ -58,33 +35,11 @@ func (s State) answer() string {
 // answeredBy is who gave the answer.
 func (s State) answeredBy() string {
 	for _, annotation := range []string{policy.AnnotationReject, policy.AnnotationApprove} {
-		if by, said := s.word(annotation); said {
-			return by
+		if w, said := s.said(annotation); said {
+			return w.by
 		}
 	}
 	return ""
-}
-
-// abandoned is why the bake is given up, if a person wants that; else nil.
-func (s State) abandoned() *v1alpha1.Reason {
-	by, said := s.word(policy.AnnotationAbort)
-	if !said {
-		return nil
-	}
-	return &v1alpha1.Reason{Code: CodeAborted, Sentence: fmt.Sprintf("%s: %s said to leave %s of %s alone", CodeAborted, somebody(by), rev(s.Bake.Spec.To), s.Bake.Spec.Ref)}
-}
-
-// byHand is a rollback that a person asks for. It needs neither ground nor approval, and goes by the same guards.
-func (s State) byHand() (Step, bool) {
-	by, said := s.word(policy.AnnotationUndo)
-	if !said {
-		return Step{}, false
-	}
-	why := []v1alpha1.Reason{{Code: CodeByHand, Sentence: fmt.Sprintf("%s: %s asked to roll %s back from %s", CodeByHand, somebody(by), s.Bake.Spec.Ref, rev(s.Bake.Spec.To))}}
-	if held := s.hold(); held != nil {
-		return Step{Do: End, Outcome: v1alpha1.OutcomeHeld, Reasons: append(why, *held), Observed: s.observed()}, true
-	}
-	return Step{Do: Intend, Reasons: why}, true
 }
 
 // mayGo decides, once no other guard holds, whether anybody has to be asked: a rollback, an end, or the question.

@@ -31,6 +31,15 @@ func waitsForApproval(s *State) {
 	s.Bake.Status.Approval = &v1alpha1.Approval{AskedAt: *after(time.Minute), Until: *after(31 * time.Minute), Default: "hold"}
 }
 
+// waitsForAPerson turns on what leaves the decision to a person.
+func waitsForAPerson(s *State) {
+	s.Live.Guards.Migrations, s.Live.Guards.MaxAge, s.Live.Guards.Cooldown, s.Live.Guards.ToAndFro = true, policy.Limit(time.Minute), policy.Limit(time.Hour), true
+	s.Undone = []pastUndo{{bad: s.Bake.Spec.To, good: *s.Bake.Spec.From, at: s.Now.Add(-time.Minute)}}
+}
+
+// byItself is the bake of a rollback that a person asked for.
+func byItself(s *State) { s.Bake.Spec.ByHand = &v1alpha1.ByHand{Word: "7"} }
+
 func orRollBack(s *State) { s.Bake.Status.Approval.Default = "rollback" }
 
 func TestApproval(t *testing.T) {
@@ -62,10 +71,16 @@ func TestApproval(t *testing.T) {
 
 		{"rejected, by somebody with a name", in(baking, worse, needsApproval, annotated(policy.AnnotationReject, "7  ann@example.com ")), End, CodeRejected,
 			"held: ann@example.com said not to roll deployment/web back from rev 7 (annotation bakewatch.dev/reject)", rejected},
-		{"undone by hand while all is well", in(baking, annotated(policy.AnnotationUndo, "7 ann")), Intend, CodeByHand, "by-hand: ann asked to roll deployment/web back from rev 7", ""},
-		{"undone by hand while no pod is ready", in(rolling, annotated(policy.AnnotationUndo, "7")), Intend, CodeByHand, "by-hand: somebody asked to roll deployment/web back from rev 7", ""},
+		{"undone by hand while all is well", in(baking, annotated(policy.AnnotationUndo, "7 ann")), Intend, CodeByHand, "by-hand: ann asked to roll deployment/web back from rev 7 to rev 6", ""},
+		{"undone by hand while no pod is ready", in(rolling, annotated(policy.AnnotationUndo, "7")), Intend, CodeByHand, "by-hand: somebody asked to roll deployment/web back from rev 7 to rev 6", ""},
 		{"undone by hand, and a guard holds", in(baking, observing, annotated(policy.AnnotationUndo, "7")), End, CodeObserve, "", ""},
 		{"undone by hand, where approval is needed", in(baking, needsApproval, annotated(policy.AnnotationUndo, "7")), Intend, CodeByHand, "", ""},
+		{"undone by hand, over guards that wait for a person", in(baking, noBudget, ran(v1alpha1.Migration{Tool: "django", Name: "x"}), muchLater, waitsForAPerson, annotated(policy.AnnotationUndo, "7")), Intend, CodeByHand, "", ""},
+		{"undone by hand, where it would not work", in(baking, owned, annotated(policy.AnnotationUndo, "7")), End, CodeGitOps, "", ""},
+		{"undone by hand, to the one it would go back to", in(baking, annotated(policy.AnnotationUndo, "7 to 6 ann")), Intend, CodeByHand, "by-hand: ann asked to roll deployment/web back from rev 7 to rev 6", ""},
+		{"undone by hand, to another", in(baking, annotated(policy.AnnotationUndo, "7 to 5 ann")), End, CodeByHand, "by-hand: ann asked to roll deployment/web back from rev 7 to rev 5", ""},
+		{"undone by hand, without pods", in(rolling, toZero, annotated(policy.AnnotationUndo, "7")), Intend, CodeByHand, "", ""},
+		{"undone by hand, and taken back", in(rolling, byItself), End, CodeAborted, "aborted: the annotation that asked to roll deployment/web back was taken away", ""},
 		{"undone by hand, an earlier revision", in(baking, annotated(policy.AnnotationUndo, "6")), Wait, "", "", ""},
 		{"aborted", in(baking, worse, annotated(policy.AnnotationAbort, "7 ann")), End, CodeAborted, "aborted: ann said to leave rev 7 of deployment/web alone", ""},
 		{"aborted, an earlier revision", in(baking, worse, annotated(policy.AnnotationAbort, "6 ann")), Intend, decide.CodeThreshold, "", ""},

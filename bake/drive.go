@@ -103,7 +103,11 @@ func (l *Loop) state(ctx context.Context, k Key, e *entry, live policy.Resolved)
 		}
 	}
 	if Next(s).Do == Intend {
-		s.Budget = l.allowance(b, s)
+		if s.asked() {
+			l.budget.spend(id(b), b.Namespace, s.Now) // it counts, and is not held
+		} else {
+			s.Budget = l.allowance(b, s)
+		}
 	}
 	return s, next, nil
 }
@@ -275,6 +279,7 @@ func (l *Loop) carry(ctx context.Context, k Key, e *entry, s State, step Step) e
 			st.Evidence = l.collect(ctx, k, b)
 		}
 		recordAnswer(st, step.Answer, s.answeredBy(), s.Now)
+		st.ByHand = step.ByHand
 		st.Reasons, st.Why = step.Reasons, step.Reasons[0].Sentence
 		st.Rollback = &v1alpha1.Rollback{IntendedAt: micro(s.Now), Target: *b.Spec.From, Because: st.Why}
 		st.Alert = fire(AlertRolledBack, s.Now)
@@ -369,6 +374,7 @@ func (l *Loop) end(ctx context.Context, k Key, e *entry, step Step) error {
 	at := time.Now()
 	st.Phase, st.Outcome, st.EndedAt = "", step.Outcome, &metav1.MicroTime{Time: at}
 	recordAnswer(st, step.Answer, step.By, at)
+	st.ByHand = cmp.Or(step.ByHand, st.ByHand)
 	st.Reasons, st.Observed, st.KnownGood = step.Reasons, step.Observed, step.Good
 	if len(step.Reasons) > 0 {
 		st.Why = step.Reasons[0].Sentence

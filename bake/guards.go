@@ -32,16 +32,21 @@ const (
 
 // guards leave a regression to a person by rules that policy sets, in the order in which they are asked. Each returns why
 // it holds, and nil when it does not.
-var guards = []func(State, policy.GuardRules) *v1alpha1.Reason{
-	State.keptByGitOps,
-	State.ownedByAnother,
-	State.tooOld,
-	State.migrated,
-	State.wasAlerting,
-	State.unstartable,
-	State.toAndFro,
-	State.coolingDown,
-	State.frozenNow,
+var guards = []struct {
+	holds func(State, policy.GuardRules) *v1alpha1.Reason
+	// futile: the rollback would not work, whoever wants it. The others wait for a person, and a person who asks for a rollback
+	// has answered.
+	futile bool
+}{
+	{State.keptByGitOps, true},
+	{State.ownedByAnother, true},
+	{State.tooOld, false},
+	{State.migrated, false},
+	{State.wasAlerting, false},
+	{State.unstartable, true},
+	{State.toAndFro, false},
+	{State.coolingDown, false},
+	{State.frozenNow, false},
 }
 
 // hold asks the guards in turn and returns the first that holds; nil when the rollback may go ahead. A guard that is on in
@@ -54,14 +59,21 @@ func (s State) hold() *v1alpha1.Reason {
 	case spec.RestartOnly:
 		return held(CodeRestartOnly, "%s only restarted the pods of %s; going back would change nothing", rev(spec.To), rev(*spec.From))
 	}
+	asked := s.asked()
 	for _, guard := range guards {
-		if r := s.ask(guard); r != nil {
+		if asked && !guard.futile {
+			continue
+		}
+		if r := s.ask(guard.holds); r != nil {
 			return r
 		}
 	}
 	if s.observed() {
 		r := s.observeReason()
 		return &r
+	}
+	if asked {
+		return nil
 	}
 	return s.Budget
 }

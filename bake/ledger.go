@@ -27,6 +27,7 @@ type entry struct {
 	problems                 string     // what was wrong with its policy when last looked
 	past                     []string   // names of ended Bakes, oldest first
 	work                     *work      // the newest bake while there is anything left to do for it
+	heeded                   string     // what a person asked for last, and what ran then, once that is on record
 }
 
 // adopt takes what runs as the way things are: no rollout, and known good if it serves in full.
@@ -68,6 +69,9 @@ func (e *entry) known(since time.Time) Known {
 func (e *entry) begin(b *v1alpha1.Bake) {
 	e.uid, e.seen, e.undoing, e.adopted = b.Spec.Workload.UID, true, "", false
 	e.current = b.Spec.To
+	if b.Spec.ByHand != nil {
+		return // nothing was rolled out: what is known good still is
+	}
 	if b.Spec.From != nil {
 		e.good = *b.Spec.From
 	}
@@ -97,6 +101,9 @@ func (e *entry) close(b *v1alpha1.Bake) {
 		}
 	case st.Outcome == v1alpha1.OutcomeRolledBack:
 		e.earlier = past{e.goodSince, e.unprovenSince}
+		if t := st.Rollback.Target; t.Hash != e.good.Hash { // a person chose another
+			e.good, e.earlier = t, past{}
+		}
 		e.unprovenSince = time.Time{}
 		e.goodSince = st.EndedAt.Time
 		if st.Rollback.AvailableAt != nil {

@@ -30,6 +30,9 @@ type Watcher interface {
 	Detect(ctx context.Context, k Key, known Known) (Detection, error)
 	// Crew says how the pods of a revision are.
 	Crew(ctx context.Context, k Key, r v1alpha1.Revision) (Crew, error)
+	// Revisions reads live which revision the workload's template is, and the one that has, or once had, the number; either is
+	// empty when there is none.
+	Revisions(ctx context.Context, k Key, number int64) (current, named v1alpha1.Revision, err error)
 	// Look says what keeps pods from running: those of a revision, the candidate, and all others of the workload.
 	Look(ctx context.Context, k Key, r v1alpha1.Revision) (signals.PodLook, error)
 	// Collect says how some pods of a revision are, and what they wrote last. What it could collect it returns with an error, too.
@@ -320,7 +323,7 @@ func (l *Loop) Load(ctx context.Context) error {
 // older orders the Bakes of one name: revision numbers only grow, as long as it is the same workload.
 func older(a, b *v1alpha1.Bake) int {
 	if a.Spec.Workload.UID == b.Spec.Workload.UID {
-		return cmp.Compare(a.Spec.To.Number, b.Spec.To.Number)
+		return cmp.Or(cmp.Compare(a.Spec.To.Number, b.Spec.To.Number), a.Spec.StartedAt.Compare(b.Spec.StartedAt.Time))
 	}
 	return a.Spec.StartedAt.Compare(b.Spec.StartedAt.Time)
 }
@@ -415,14 +418,25 @@ func (l *Loop) look(ctx context.Context, k Key) (time.Duration, error) {
 		}
 		again = wait
 	}
-	if e.work == nil {
-		return again, nil
+	for first := true; ; first = false {
+		if live.Watched {
+			if err := l.heed(ctx, k, e, s, live); err != nil {
+				return 0, err
+			}
+		}
+		if e.work == nil {
+			return again, nil
+		}
+		open := e.work.bake.Status.Outcome == ""
+		wait, err := l.drive(ctx, k, e, live)
+		if err != nil {
+			return 0, err
+		}
+		if over := e.work == nil || e.work.bake.Status.Outcome != ""; first && open && over {
+			continue // it may have made room for what a person asks
+		}
+		return sooner(again, wait), nil
 	}
-	wait, err := l.drive(ctx, k, e, live)
-	if err != nil {
-		return 0, err
-	}
-	return sooner(again, wait), nil
 }
 
 func sooner(a, b time.Duration) time.Duration {

@@ -64,6 +64,27 @@ func (p *process) migrations(_ context.Context, k Key, to v1alpha1.Revision, _ t
 	return nil, nil
 }
 
+func (p *process) Revisions(_ context.Context, k Key, number int64) (current, named v1alpha1.Revision, err error) {
+	if err := p.gone(); err != nil {
+		return current, named, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	w := p.workloads[k]
+	if w == nil {
+		return current, named, errors.New("not found")
+	}
+	for _, s := range w.sets {
+		if s.hash == w.rolled && w.rolled == w.template {
+			current = s.revision()
+		}
+		if s.number == number {
+			named = s.revision()
+		}
+	}
+	return current, named, nil
+}
+
 func (p *process) Undo(_ context.Context, k Key, uid string, judged, target v1alpha1.Revision) error {
 	if err := p.gone(); err != nil {
 		return err

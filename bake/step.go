@@ -133,6 +133,7 @@ type Step struct {
 	Good                bool              // for End: the new revision is known good from now on
 	Answer              string            // for End and Intend: what people said, if they were asked
 	By                  string            // for End: who said it
+	ByHand              *v1alpha1.ByHand  // for End and Intend: that a person asked for it
 	Observed            bool              // for End: only said, because of mode observe
 	Recovered, Recovery string            // for End after a rollback
 }
@@ -179,7 +180,7 @@ func (s State) takenOver() (Step, bool) {
 		return Step{Do: End, Outcome: v1alpha1.OutcomeAbandoned, Reasons: []v1alpha1.Reason{*s.abandoned()}}, true
 	case s.Sight.Paused:
 		return end(v1alpha1.OutcomeAbandoned, CodePaused, spec.Ref+" was paused: a person has taken over"), true
-	case s.Sight.CaughtUp && s.Sight.Replicas == 0:
+	case s.Sight.CaughtUp && s.Sight.Replicas == 0 && !s.asked():
 		return end(v1alpha1.OutcomeInconclusive, CodeScaledToZero, spec.Ref+" is scaled to zero: there is nothing to measure"), true
 	}
 	return Step{}, false
@@ -375,7 +376,7 @@ func (s State) rollingBack() Step {
 		if !s.Live.Watched {
 			return end(v1alpha1.OutcomeAbandoned, CodeOptedOut, s.Bake.Spec.Ref+" is no longer watched: "+s.Live.NotWatched)
 		}
-		if r := s.ask(State.frozenNow); r != nil {
+		if r := s.ask(State.frozenNow); r != nil && s.Bake.Status.ByHand == nil {
 			return Step{Do: End, Outcome: v1alpha1.OutcomeHeld, Reasons: append(slices.Clone(why), *r)}
 		}
 		return Step{Do: Undo}

@@ -83,6 +83,10 @@ func headline(b *v1alpha1.Bake, stage announce.Stage) string {
 	switch {
 	case stage == announce.Started:
 		switch {
+		case sp.ByHand != nil && sp.From == nil:
+			return fmt.Sprintf("%s: %s asks to roll %s back", who, somebody(sp.ByHand.By), to)
+		case sp.ByHand != nil:
+			return fmt.Sprintf("%s: %s asks to roll %s back to %s", who, somebody(sp.ByHand.By), to, rev(*sp.From))
 		case sp.From == nil:
 			return fmt.Sprintf("%s: watching %s, its first revision", who, to)
 		case sp.Again != nil:

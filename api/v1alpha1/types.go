@@ -66,6 +66,17 @@ type Again struct {
 	At metav1.MicroTime `json:"at"`
 }
 
+// ByHand is what a person asked.
+type ByHand struct {
+	// Word is the annotation's value, e.g. "7 to 5 ann@example.com".
+	// +kubebuilder:validation:MaxLength=600
+	Word string `json:"word"`
+	// By is who asked, as the annotation says; absent when it does not.
+	// +kubebuilder:validation:MaxLength=253
+	// +optional
+	By string `json:"by,omitempty"`
+}
+
 // BakeSpec is what was rolled out, and the policy it is judged by. It is written once.
 type BakeSpec struct {
 	Workload WorkloadReference `json:"workload"`
@@ -105,6 +116,9 @@ type BakeSpec struct {
 	// +kubebuilder:validation:MaxProperties=64
 	// +optional
 	Labels map[string]string `json:"labels,omitempty"`
+	// ByHand says that this is no rollout: a person asked to roll To back to From when no bake of To was under way.
+	// +optional
+	ByHand *ByHand `json:"byHand,omitempty"`
 }
 
 // Reason is one ground of a verdict or an outcome.
@@ -359,6 +373,9 @@ type BakeStatus struct {
 	// Approval is the question to people whether to roll back; absent when none was asked.
 	// +optional
 	Approval *Approval `json:"approval,omitempty"`
+	// ByHand says that a person asked for the rollback while the rollout was baked.
+	// +optional
+	ByHand *ByHand `json:"byHand,omitempty"`
 }
 
 // BlindSource is a source that answered none of the bake's questions for two ticks or more.
