@@ -25,6 +25,8 @@ func TestParseWord(t *testing.T) {
 		{"7  ann@example.com ", word{number: 7, by: "ann@example.com"}},
 		{"7 to 5", word{number: 7, to: 5}},
 		{"7 to 5 ann b", word{number: 7, to: 5, by: "ann b"}},
+		{"7 to 5 ann #2", word{number: 7, to: 5, by: "ann"}},
+		{"7 #2", word{number: 7}},
 		{"7 to ann", word{number: 7, by: "to ann"}},
 		{"7 to -5", word{number: 7, by: "to -5"}},
 		{"", word{}}, {"yes", word{}}, {"0", word{}}, {"-7", word{}}, {"7x", word{}}, {"99999999999999999999", word{}},
@@ -173,7 +175,7 @@ func TestAPersonAsksInVain(t *testing.T) {
 		if b := w.asked(); b != nil {
 			t.Fatalf("what the bake itself answered is asked again: %+v", b.Spec)
 		}
-		w.says("2 ann, once more")
+		w.says("2 ann #2")
 		wantAsked(t, w, "1 ← 2", v1alpha1.OutcomeHeld, CodeByHand, "A")
 		w.newest.stop()
 		w.start()

@@ -36,6 +36,9 @@ func parseWord(value string) (w word, ok bool) {
 			w.to, fields = n, fields[2:]
 		}
 	}
+	if n := len(fields); n > 0 && strings.HasPrefix(fields[n-1], "#") {
+		fields = fields[:n-1] // it sets the same words apart that are said again
+	}
 	name := []rune(strings.Join(fields, " "))
 	w.by = string(name[:min(len(name), mostOf)])
 	return w, true

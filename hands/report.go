@@ -131,6 +131,9 @@ type event struct {
 func timeline(b *v1alpha1.Bake) []event {
 	spec, st := b.Spec, b.Status
 	out := []event{{spec.StartedAt.Time, "the rollout of revision " + fmt.Sprint(spec.To.Number) + " began"}}
+	if h := spec.ByHand; h != nil {
+		out[0].what = cmp.Or(h.By, "somebody") + " asked to roll revision " + fmt.Sprint(spec.To.Number) + " back"
+	}
 	add := func(at *metav1.MicroTime, what string) {
 		if at != nil {
 			out = append(out, event{at.Time, what})
@@ -139,6 +142,10 @@ func timeline(b *v1alpha1.Bake) []event {
 	add(st.FirstReadyAt, "the first new pod was ready; judging began")
 	add(st.FoundAt, "what measures the workload was looked for: "+fmt.Sprint(len(st.Measured))+" found")
 	add(st.CompletedAt, "all pods were new")
+	if a := st.Approval; a != nil {
+		add(&a.AskedAt, "people were asked whether to roll back")
+		add(a.AnsweredAt, cmp.Or(a.By, "somebody")+" answered: "+strings.ToLower(a.Answer))
+	}
 	if rb := st.Rollback; rb != nil {
 		add(&rb.IntendedAt, "a rollback to revision "+fmt.Sprint(rb.Target.Number)+" was decided")
 		add(rb.PatchedAt, "the old template was put back")

@@ -21,16 +21,18 @@ type Verb struct {
 var Verbs = []Verb{
 	{"approve", "bakewatch.dev/approve", "say yes to a rollback that waits for approval", "roll %[1]s back from %[3]s to %[2]s", true},
 	{"reject", "bakewatch.dev/reject", "say no to a rollback that waits for approval", "leave %[1]s at %[3]s: it is not rolled back to %[2]s", true},
-	{"undo", "bakewatch.dev/undo", "roll a workload back that is baked, by the same guarded way", "roll %[1]s back from %[3]s to %[2]s", false},
 	{"abort", "bakewatch.dev/abort", "leave a rollout alone: it is neither judged further nor rolled back", "stop watching the rollout of %[1]s from %[2]s to %[3]s", false},
 }
 
 // ErrNotNow is why something cannot be said of a workload now.
 var ErrNotNow = errors.New("nothing to say that to")
 
-// Word is what is to be written on the workload of a Bake.
+// Word is what is to be written on a workload.
 type Word struct {
-	Bake       *v1alpha1.Bake
+	Namespace  string
+	Workload   v1alpha1.WorkloadReference
+	Ref        string // of the workload, for people
+	Bake       string // name of the Bake that it is about; empty where there is none
 	Annotation string
 	Value      string
 	Does       string // in one line, for people
@@ -41,19 +43,20 @@ func (v Verb) Say(b *v1alpha1.Bake, by string) (Word, error) {
 	st := b.Status
 	switch {
 	case st.EndedAt != nil:
-		return Word{}, fmt.Errorf("%w: the rollout of %s to rev %d is not baked any more, it ended as %s; use kubectl rollout undo %s", ErrNotNow, b.Spec.Ref, b.Spec.To.Number, Standing(b), b.Spec.Ref)
+		return Word{}, fmt.Errorf("%w: the rollout of %s to rev %d is not baked any more, it ended as %s; bakewatch undo %s rolls it back all the same", ErrNotNow, b.Spec.Ref, b.Spec.To.Number, Standing(b), b.Spec.Ref)
 	case st.Rollback != nil:
 		return Word{}, fmt.Errorf("%w: %s is being rolled back to rev %d already", ErrNotNow, b.Spec.Ref, st.Rollback.Target.Number)
 	case v.asked && st.Approval == nil:
 		return Word{}, fmt.Errorf("%w: no rollback of %s waits for approval; it stands at %s", ErrNotNow, b.Spec.Ref, Standing(b))
-	case v.Name == "undo" && b.Spec.From == nil:
-		return Word{}, fmt.Errorf("%w: %s has no earlier revision that is known good", ErrNotNow, b.Spec.Ref)
 	}
 	from := "the beginning"
 	if b.Spec.From != nil {
 		from = called(*b.Spec.From)
 	}
-	return Word{Bake: b, Annotation: v.Annotation, Value: strings.TrimSpace(fmt.Sprintf("%d %s", b.Spec.To.Number, by)), Does: fmt.Sprintf(v.does, b.Spec.Ref+" in "+b.Namespace, from, called(b.Spec.To))}, nil
+	return Word{
+		Namespace: b.Namespace, Workload: b.Spec.Workload, Ref: b.Spec.Ref, Bake: b.Name, Annotation: v.Annotation,
+		Value: strings.TrimSpace(fmt.Sprintf("%d %s", b.Spec.To.Number, by)), Does: fmt.Sprintf(v.does, b.Spec.Ref+" in "+b.Namespace, from, called(b.Spec.To)),
+	}, nil
 }
 
 // called is a revision and its images.

@@ -26,7 +26,7 @@ const saysManager = "kubectl-bakewatch"
 // the daemon reads; it does nothing else itself.
 func newVerb(v hands.Verb) *cobra.Command {
 	var k atKeyboard
-	var yes, dryRun bool
+	var c care
 	cmd := &cobra.Command{
 		Use:   v.Name + " WORKLOAD",
 		Short: v.Short,
@@ -47,40 +47,52 @@ API server. The daemon does the rest, by all guards but the one you answer, and 
 			if err != nil {
 				return err
 			}
-			out := cmd.OutOrStdout()
-			if k.output == "json" {
-				out = cmd.ErrOrStderr()
-			}
-			_, _ = fmt.Fprintln(out, "will "+word.Does)
-			if !yes && !dryRun {
-				_, _ = fmt.Fprint(out, "Go on? [y/N] ")
-				line, err := bufio.NewReader(cmd.InOrStdin()).ReadString('\n')
-				if answer := strings.ToLower(strings.TrimSpace(line)); answer != "y" && answer != "yes" {
-					if err != nil && !errors.Is(err, io.EOF) {
-						return fmt.Errorf("read the answer: %w", err)
-					}
-					return errors.New("nothing was done; answer y, or give --yes")
-				}
-			}
-			if err := write(cmd.Context(), client, word, dryRun); err != nil {
-				return err
-			}
-			if k.output == "json" {
-				return asJSON(cmd, map[string]any{"bake": word.Bake.Namespace + "/" + word.Bake.Name, "workload": word.Bake.Spec.Ref, "annotation": word.Annotation, "value": word.Value, "dryRun": dryRun})
-			}
-			done := "written; kubectl bakewatch status shows what comes of it"
-			if dryRun {
-				done = "not written: dry run; the API server would take it"
-			}
-			_, err = fmt.Fprintf(out, "annotation %s: %q %s\n", word.Annotation, word.Value, done)
-			return err
+			return c.say(cmd, &k, client, word)
 		},
 	}
 	k.flags(cmd)
-	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
-	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "say what would be done, and have the API server check it, but write nothing")
+	c.flags(cmd)
 	cmd.ValidArgsFunction = k.names
 	return cmd
+}
+
+// care is how careful a command is that acts.
+type care struct{ yes, dryRun bool }
+
+func (c *care) flags(cmd *cobra.Command) {
+	cmd.Flags().BoolVarP(&c.yes, "yes", "y", false, "do not ask")
+	cmd.Flags().BoolVar(&c.dryRun, "dry-run", false, "say what would be done, and have the API server check it, but write nothing")
+}
+
+// say says what will come of a word, asks, and writes it.
+func (c *care) say(cmd *cobra.Command, k *atKeyboard, client kubernetes.Interface, word hands.Word) error {
+	out := cmd.OutOrStdout()
+	if k.output == "json" {
+		out = cmd.ErrOrStderr()
+	}
+	_, _ = fmt.Fprintln(out, "will "+word.Does)
+	if !c.yes && !c.dryRun {
+		_, _ = fmt.Fprint(out, "Go on? [y/N] ")
+		line, err := bufio.NewReader(cmd.InOrStdin()).ReadString('\n')
+		if answer := strings.ToLower(strings.TrimSpace(line)); answer != "y" && answer != "yes" {
+			if err != nil && !errors.Is(err, io.EOF) {
+				return fmt.Errorf("read the answer: %w", err)
+			}
+			return errors.New("nothing was done; answer y, or give --yes")
+		}
+	}
+	if err := write(cmd.Context(), client, word, c.dryRun); err != nil {
+		return err
+	}
+	if k.output == "json" {
+		return asJSON(cmd, map[string]any{"namespace": word.Namespace, "bake": word.Bake, "workload": word.Ref, "annotation": word.Annotation, "value": word.Value, "dryRun": c.dryRun})
+	}
+	done := "written; kubectl bakewatch status shows what comes of it"
+	if c.dryRun {
+		done = "not written: dry run; the API server would take it"
+	}
+	_, err := fmt.Fprintf(out, "annotation %s: %q %s\n", word.Annotation, word.Value, done)
+	return err
 }
 
 // whoAmI is who the API server takes this person for; empty where it does not say.
@@ -98,8 +110,7 @@ func whoAmI(ctx context.Context, client kubernetes.Interface) string {
 func write(ctx context.Context, client kubernetes.Interface, w hands.Word, dryRun bool) error {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	spec := w.Bake.Spec
-	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"uid": spec.Workload.UID, "annotations": map[string]string{w.Annotation: w.Value}}})
+	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"uid": w.Workload.UID, "annotations": map[string]string{w.Annotation: w.Value}}})
 	if err != nil {
 		return fmt.Errorf("make the patch: %w", err)
 	}
@@ -108,18 +119,18 @@ func write(ctx context.Context, client kubernetes.Interface, w hands.Word, dryRu
 		options.DryRun = []string{metav1.DryRunAll}
 	}
 	apps := client.AppsV1()
-	switch spec.Workload.Kind {
+	switch w.Workload.Kind {
 	case bake.KindDeployment:
-		_, err = apps.Deployments(w.Bake.Namespace).Patch(ctx, spec.Workload.Name, types.MergePatchType, patch, options)
+		_, err = apps.Deployments(w.Namespace).Patch(ctx, w.Workload.Name, types.MergePatchType, patch, options)
 	case bake.KindStatefulSet:
-		_, err = apps.StatefulSets(w.Bake.Namespace).Patch(ctx, spec.Workload.Name, types.MergePatchType, patch, options)
+		_, err = apps.StatefulSets(w.Namespace).Patch(ctx, w.Workload.Name, types.MergePatchType, patch, options)
 	case bake.KindDaemonSet:
-		_, err = apps.DaemonSets(w.Bake.Namespace).Patch(ctx, spec.Workload.Name, types.MergePatchType, patch, options)
+		_, err = apps.DaemonSets(w.Namespace).Patch(ctx, w.Workload.Name, types.MergePatchType, patch, options)
 	default:
-		return fmt.Errorf("%s is no workload that can be annotated", spec.Ref)
+		return fmt.Errorf("%s is no workload that can be annotated", w.Ref)
 	}
 	if err != nil {
-		return fmt.Errorf("annotate %s/%s: %w", w.Bake.Namespace, spec.Ref, err)
+		return fmt.Errorf("annotate %s/%s: %w", w.Namespace, w.Ref, err)
 	}
 	return nil
 }
