@@ -25,7 +25,7 @@ import (
 const Signal = "log-errors"
 
 const (
-	maxPods    = 2000    // that are remembered
+	maxPods    = 2000    // that are remembered; those read last
 	maxASide   = 8       // pods of one revision that are read
 	atOnce     = 4       // logs of a workload that are read at the same time
 	allAtOnce  = 24      // likewise of all workloads
@@ -202,12 +202,12 @@ func (s *Source) readAll(ctx context.Context, w Workload, list []Pod) error {
 func (s *Source) readPod(ctx context.Context, w Workload, p Pod) error {
 	s.mu.Lock()
 	t := s.pods[p.UID]
-	if t == nil && len(s.pods) >= maxPods {
-		s.mu.Unlock()
-		return fmt.Errorf("the logs of more than %d pods are read already", maxPods)
-	}
 	if t == nil {
+		if len(s.pods) >= maxPods {
+			s.forgetOne()
+		}
 		t = newTally(w, p)
+		t.used = s.now()
 		s.pods[p.UID] = t
 	}
 	from := maps.Clone(t.read)
@@ -369,6 +369,18 @@ func earlier(a, b time.Time) time.Time {
 func (s *Source) forget(now time.Time) {
 	maps.DeleteFunc(s.pods, func(_ string, t *tally) bool { return !t.used.IsZero() && now.Sub(t.used) > keptFor })
 	maps.DeleteFunc(s.looked, func(_ Workload, l look) bool { return now.Sub(l.at) > keptFor })
+}
+
+// forgetOne drops the pod that has not been read for the longest time, so that a new one is never refused for want of room: it is of
+// a bake that is over, as a rule. The lock is held.
+func (s *Source) forgetOne() {
+	oldest := ""
+	for uid, t := range s.pods {
+		if oldest == "" || t.used.Before(s.pods[oldest].used) {
+			oldest = uid
+		}
+	}
+	delete(s.pods, oldest)
 }
 
 // readings answer a question from what was read. The lock is held.

@@ -229,6 +229,22 @@ func TestSourceUnderAStorm(t *testing.T) {
 	}
 }
 
+// TestSourceForgetsTheOldest: however many pods there were, a new one is read.
+func TestSourceForgetsTheOldest(t *testing.T) {
+	c := &written{now: start}
+	c.pod(newPod, start.Add(-30*time.Second), every(1, "ERROR boom"))
+	s := sourceOf(c)
+	for i := range maxPods {
+		s.pods[fmt.Sprint("uid ", i)] = &tally{used: start.Add(-time.Hour + time.Duration(i)*time.Second/2)}
+	}
+	if got := read(t, s, about(start, 1)); counts(got[0].Candidate) != "10 of 10 ERROR boom" {
+		t.Errorf("%s", counts(got[0].Candidate))
+	}
+	if _, kept := s.pods["uid 0"]; kept || len(s.pods) != maxPods {
+		t.Errorf("%d pods are remembered, the oldest of them: %v", len(s.pods), kept)
+	}
+}
+
 func TestSourceFaults(t *testing.T) {
 	c := &written{now: start, err: ErrForbidden}
 	c.pod(newPod, start.Add(-time.Minute), quiet)
