@@ -1,6 +1,6 @@
 // Package bake is the supervised life of one rollout: its vocabulary, the ledger of what is known of every workload, the
 // pure function that decides a bake's next step, and the loop that carries the steps out. It reaches Kubernetes and the
-// vendors only through the small interfaces in loop.go.
+// vendors only through the small interfaces in world.go.
 package bake
 
 import (
