@@ -21,9 +21,11 @@ const (
 )
 
 // lookAtPods says why none of the new pods can run, while some of the workload's are not available. That they cannot be looked at
-// ends nothing: the controller's own deadline still does.
+// ends nothing: the controller's own deadline still does. Once that is over they are looked at anew, however short ago they
+// were: what ends the bake is not decided by what was seen a while before.
 func (l *Loop) lookAtPods(ctx context.Context, k Key, w *work, s State) *decide.PodFinding {
 	phase := s.Bake.Status.Phase
+	_, givenUp := s.givenUp()
 	switch {
 	case !s.Sight.Exists || s.Sight.UID != s.Bake.Spec.Workload.UID:
 		return nil
@@ -32,7 +34,7 @@ func (l *Loop) lookAtPods(ctx context.Context, k Key, w *work, s State) *decide.
 	case s.Sight.CaughtUp && s.Sight.Available >= s.Sight.Replicas && s.Sight.Updated >= s.Sight.Replicas:
 		w.stuck = nil
 		return nil
-	case s.Now.Before(w.looked.Add(max(lookEvery, lookShare*w.lookTook))):
+	case (!givenUp || s.Bake.Status.Approval != nil) && s.Now.Before(w.looked.Add(max(lookEvery, lookShare*w.lookTook))):
 		return w.stuck
 	}
 	w.looked, w.stuck = s.Now, nil
@@ -55,7 +57,7 @@ func (l *Loop) lookAtPods(ctx context.Context, k Key, w *work, s State) *decide.
 		from = rev(*s.Bake.Spec.From)
 	}
 	w.unprobed = len(look.Candidate) > 0 && !slices.ContainsFunc(look.Candidate, func(p signals.PodState) bool { return p.Probed })
-	w.unseen, w.stuck = "", decide.JudgePods(look, rev(s.Bake.Spec.To), from)
+	w.unseen, w.stuck = "", decide.JudgePods(look, rev(s.Bake.Spec.To), from, givenUp)
 	return w.stuck
 }
 

@@ -32,10 +32,14 @@ func TestCannotRun(t *testing.T) {
 		outcome v1alpha1.Outcome // empty: none in two minutes
 		code    string
 	}{
-		"new pods crash":               {look: func() func() (signals.PodLook, error) { return crashing(time.Now(), 3, well) }, outcome: v1alpha1.OutcomeRolledBack, code: decide.CodeCrashLoop},
-		"they crashed twice":           {look: func() func() (signals.PodLook, error) { return crashing(time.Now(), 2, well) }},
-		"the old ones crash, too":      {look: func() func() (signals.PodLook, error) { return crashing(time.Now(), 3, ill) }},
-		"and the controller gives up":  {look: func() func() (signals.PodLook, error) { return crashing(time.Now(), 3, ill) }, stuck: true, outcome: v1alpha1.OutcomeInconclusive, code: decide.CodeCrashLoop},
+		"new pods crash":              {look: func() func() (signals.PodLook, error) { return crashing(time.Now(), 3, well) }, outcome: v1alpha1.OutcomeRolledBack, code: decide.CodeCrashLoop},
+		"they crashed twice":          {look: func() func() (signals.PodLook, error) { return crashing(time.Now(), 2, well) }},
+		"the old ones crash, too":     {look: func() func() (signals.PodLook, error) { return crashing(time.Now(), 3, ill) }},
+		"and the controller gives up": {look: func() func() (signals.PodLook, error) { return crashing(time.Now(), 3, ill) }, stuck: true, outcome: v1alpha1.OutcomeInconclusive, code: decide.CodeCrashLoop},
+		"likewise, and a look takes seconds": {look: func() func() (signals.PodLook, error) {
+			look := crashing(time.Now(), 3, ill)
+			return func() (signals.PodLook, error) { time.Sleep(5 * time.Second); return look() }
+		}, stuck: true, outcome: v1alpha1.OutcomeInconclusive, code: decide.CodeCrashLoop},
 		"pods that cannot be seen":     {look: func() func() (signals.PodLook, error) { return unseen }},
 		"unseen, the controller tells": {look: func() func() (signals.PodLook, error) { return unseen }, stuck: true, outcome: v1alpha1.OutcomeRolledBack, code: CodeDeadline},
 	} {

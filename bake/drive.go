@@ -79,7 +79,6 @@ func (l *Loop) state(ctx context.Context, k Key, e *entry, live policy.Resolved)
 		}
 	}
 	if err == nil {
-		s.Pods = l.lookAtPods(ctx, k, w, s)
 		s.Migrated = l.migrations(ctx, k, w, s, false)
 	}
 	if err != nil {
@@ -93,6 +92,7 @@ func (l *Loop) state(ctx context.Context, k Key, e *entry, live policy.Resolved)
 			s.Blind = w.evidence.blind(w.measured().Signals)
 		}
 	}
+	s.Pods = l.lookAtPods(ctx, k, w, s)
 	l.compare(&s, w)
 	if do := Next(s).Do; do == Intend || do == Ask {
 		s.Migrated = l.migrations(ctx, k, w, s, true) // as of now: one may have run since

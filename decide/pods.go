@@ -51,8 +51,9 @@ const (
 
 // JudgePods says why none of the new pods can run, and whose fault that is; nil where one of them runs or may still become
 // ready, and where there are none. It needs no traffic and no statistics: what cannot run serves nobody. Old pods are the
-// control, and so are other workloads where images cannot be pulled.
-func JudgePods(l signals.PodLook, to, from string) *PodFinding {
+// control, and so are other workloads where images cannot be pulled. Where the rollout was given up, by its controller's own
+// deadline, pods are not too young to be judged.
+func JudgePods(l signals.PodLook, to, from string, givenUp bool) *PodFinding {
 	var oldest time.Time
 	var all []signals.PodState
 	for _, p := range l.Candidate {
@@ -67,7 +68,7 @@ func JudgePods(l signals.PodLook, to, from string) *PodFinding {
 		}
 		all = append(all, p)
 	}
-	if len(all) == 0 || l.At.Sub(oldest) < deadFor {
+	if len(all) == 0 || !givenUp && l.At.Sub(oldest) < deadFor {
 		return nil
 	}
 	// Of several troubles the one that most pods have is told; of as many, the one that was met first.

@@ -89,7 +89,7 @@ func TestJudgePods(t *testing.T) {
 		"its probe fails":                {candidate: pods{podThat("new-1", probe)}, baseline: pods{well}, want: FaultUnsure, says: "unhealthy: no pod of rev 2 can run: the probes of new-1 fail: Readiness"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got := JudgePods(signals.PodLook{At: lookedAt, Candidate: c.candidate, Baseline: c.baseline, Elsewhere: c.elsewhere}, "rev 2", "rev 1")
+			got := JudgePods(signals.PodLook{At: lookedAt, Candidate: c.candidate, Baseline: c.baseline, Elsewhere: c.elsewhere}, "rev 2", "rev 1", false)
 			switch {
 			case got == nil && c.want != "":
 				t.Fatalf("nothing is said, want %s", c.want)
@@ -98,6 +98,17 @@ func TestJudgePods(t *testing.T) {
 				t.Errorf("%s: %s: %s\nwant %q: %s", got.Code, got.Fault, got.Sentence, c.want, c.says)
 			}
 		})
+	}
+}
+
+// TestJudgePodsGivenUp: once the rollout was given up no pod is too young to say why.
+func TestJudgePodsGivenUp(t *testing.T) {
+	l := signals.PodLook{At: lookedAt, Candidate: []signals.PodState{podThat("new-1", &signals.Trouble{Cause: signals.ImagePull, Container: "app", Image: "web:v2", Pull: signals.NotFound}, justBorn)}}
+	if got := JudgePods(l, "rev 2", "rev 1", false); got != nil {
+		t.Errorf("too young, and judged: %+v", got)
+	}
+	if got := JudgePods(l, "rev 2", "rev 1", true); got == nil || got.Code != CodeImagePull {
+		t.Errorf("given up, and not judged: %+v", got)
 	}
 }
 
@@ -120,7 +131,7 @@ func TestJudgePodsProperties(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		l := signals.PodLook{At: lookedAt, Candidate: rapid.SliceOfN(pod, 0, 5).Draw(r, "candidate"), Baseline: rapid.SliceOfN(pod, 0, 5).Draw(r, "baseline")}
 		before := len(l.Candidate)
-		got := JudgePods(l, "rev 2", "rev 1")
+		got := JudgePods(l, "rev 2", "rev 1", false)
 		if len(l.Candidate) != before {
 			r.Fatal("it changed what it was given")
 		}
@@ -132,7 +143,7 @@ func TestJudgePodsProperties(t *testing.T) {
 		}
 		withOne := l
 		withOne.Candidate = append(append([]signals.PodState(nil), l.Candidate...), signals.PodState{Name: "fine", Born: lookedAt.Add(-time.Hour), Ready: true})
-		if again := JudgePods(withOne, "rev 2", "rev 1"); again != nil {
+		if again := JudgePods(withOne, "rev 2", "rev 1", false); again != nil {
 			r.Fatalf("a pod runs, and still: %+v", again)
 		}
 		if got.Fault != FaultOwn || got.Code != CodeCrashLoop && got.Code != CodeOOMKilled {
@@ -140,7 +151,7 @@ func TestJudgePodsProperties(t *testing.T) {
 		}
 		alike := l
 		alike.Baseline = append([]signals.PodState(nil), l.Candidate...)
-		if again := JudgePods(alike, "rev 2", "rev 1"); again == nil || again.Fault != FaultShared {
+		if again := JudgePods(alike, "rev 2", "rev 1", false); again == nil || again.Fault != FaultShared {
 			r.Fatalf("old pods fare alike, and still: %+v", again)
 		}
 	})
