@@ -32,6 +32,9 @@ scripts  := $(shell git ls-files '*.sh' .ci/run 2>/dev/null)
 go_build      = env CGO_ENABLED=0 go build
 integration   = BAKEWATCH_INTEGRATION=required BAKEWATCH_BINARY=$(bin)/bakewatch BAKEWATCH_PLAYGROUND=$(pg)/.bin/playground \
                 BAKEWATCH_KUBECTL=$(pg)/.bin/kubectl BAKEWATCH_PROMETHEUS=$(pg)/.tools/bin/prometheus
+# Two dozen stories run beside each other, by the clock. One that fails is told again once, alone, and the summary says so;
+# many that fail, and data races, are not.
+rerun         = --rerun-fails=1 --rerun-fails-max-failures=4 --rerun-fails-run-root-test --rerun-fails-abort-on-data-race
 no_playground = env -u BAKEWATCH_INTEGRATION -u BAKEWATCH_BINARY -u BAKEWATCH_PLAYGROUND -u BAKEWATCH_KUBECTL -u BAKEWATCH_PROMETHEUS
 
 # Those that look at one package at a time: the others read all of Kubernetes first, which takes 5 minutes here.
@@ -70,9 +73,15 @@ demo: playground-build build ## watch a bad version being rolled out, found, rol
 	@playground/.bin/demo --bakewatch .bin/bakewatch --deploy deploy --source $(SOURCE) $(DEMO_ARGS)
 
 .PHONY: test
-test: playground-build build cc ## run all tests, those against a real control plane included
+test: playground-build build cc $(bin)/gotestsum ## run all tests, those against a real control plane included
 	@failed=0; \
-	$(progress) "root module: compiling and testing (15 minutes the first time)" env $(integration) go test $(RACE) -count=1 -timeout 20m $(ARGS) $(PKG) || failed=1; \
+	units=$$(go list $(PKG) | grep -v '/integration$$' || true); \
+	if [[ -n "$$units" ]]; then \
+		$(progress) "root module: compiling and testing (15 minutes the first time)" env $(integration) go test $(RACE) -count=1 -timeout 20m $(ARGS) $$units || failed=1; \
+	fi; \
+	if go list $(PKG) | grep -q '/integration$$'; then \
+		$(progress) "stories on a real control plane" env $(integration) $(bin)/gotestsum --format standard-quiet $(rerun) --packages ./integration -- $(RACE) -count=1 -timeout 20m $(ARGS) || failed=1; \
+	fi; \
 	$(progress) "playground module: compiling and testing (4 minutes the first time)" env CGO_ENABLED=0 go test -C playground -vet=off -count=1 -timeout 20m ./... || failed=1; \
 	exit $$failed
 
@@ -122,7 +131,7 @@ bench-decide: go ## measure the judge and its rivals on simulated rollouts, into
 
 .PHONY: tidy
 tidy: go ## tidy the go.mod of every module
-	@for m in . playground tools/controller-gen tools/golangci-lint; do echo "tidy: $$m"; go -C $$m mod tidy; done
+	@for m in . playground tools/controller-gen tools/golangci-lint tools/gotestsum; do echo "tidy: $$m"; go -C $$m mod tidy; done
 
 .PHONY: image
 image: ## build the container image, IMAGE
@@ -137,3 +146,6 @@ $(bin)/golangci-lint: tools/golangci-lint/go.mod tools/golangci-lint/go.sum
 
 $(bin)/controller-gen: tools/controller-gen/go.mod tools/controller-gen/go.sum
 	@CGO_ENABLED=0 $(progress) "building controller-gen (1 minute the first time)" go build -C tools/controller-gen -o $@ sigs.k8s.io/controller-tools/cmd/controller-gen
+
+$(bin)/gotestsum: tools/gotestsum/go.mod tools/gotestsum/go.sum
+	@CGO_ENABLED=0 $(progress) "building gotestsum" go build -C tools/gotestsum -o $@ gotest.tools/gotestsum
