@@ -221,6 +221,9 @@ func (s State) cannotRun() (Step, bool) {
 	if s.Pods == nil || s.Pods.Fault != decide.FaultOwn {
 		return Step{}, false
 	}
+	if step, given := s.givenUp(); given {
+		return step, true // it says both
+	}
 	return s.regressed([]v1alpha1.Reason{podReason(s.Pods)}), true
 }
 
