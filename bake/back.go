@@ -51,8 +51,10 @@ func (s State) lastMoved() time.Time {
 	if s.MovedAt.After(at) {
 		at = s.MovedAt
 	}
-	if n := len(rb.Freed); n > 0 && rb.Freed[n-1].DoneAt != nil && rb.Freed[n-1].DoneAt.After(at) {
-		at = rb.Freed[n-1].DoneAt.Time
+	for _, pod := range rb.Freed {
+		if pod.DoneAt != nil && pod.DoneAt.After(at) {
+			at = pod.DoneAt.Time
+		}
 	}
 	return at
 }

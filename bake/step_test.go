@@ -54,6 +54,11 @@ func in(phase v1alpha1.Phase, changes ...func(*State)) State {
 }
 
 func muchLater(s *State) { s.Now = s.Now.Add(time.Hour) }
+
+// oneFreed: one pod of two was deleted ten minutes ago, and the next is about to be.
+func oneFreed(s *State) {
+	s.Bake.Status.Rollback.Freed = []v1alpha1.FreedPod{{Name: "a", DoneAt: after(2 * time.Minute)}, {Name: "b"}}
+}
 func patched(s *State)   { s.Bake.Status.Rollback.PatchedAt = after(time.Minute) }
 func deleted(s *State)   { s.Sight = Sight{Key: web} }
 func madeAnew(s *State)  { s.Sight.UID = "u2" }
@@ -198,6 +203,8 @@ func TestNext(t *testing.T) {
 		{"undone, available", in(back, patched, undone, onTarget), Verify, "", "", ""},
 		{"undone, almost stuck", in(back, patched, at(11*time.Minute-time.Second)), Wait, "", "", ""},
 		{"undone, stuck", in(back, patched, at(11*time.Minute)), End, rolledBack, CodeRollbackStuck, "rollback-stuck: rev 6 is not available again after 10m"},
+		{"undone, a pod was freed since", in(back, patched, oneFreed, at(11*time.Minute)), Free, "", "", ""},
+		{"undone, stuck since a pod was freed", in(back, patched, oneFreed, at(12*time.Minute)), End, rolledBack, CodeRollbackStuck, "rollback-stuck"},
 		{"undone, a newer one came", in(back, patched, newer), End, rolledBack, decide.CodeThreshold, "rev 8 came before recovery was measured"},
 		{"undone, deleted", in(back, patched, deleted), End, abandoned, CodeDeleted, ""},
 
