@@ -88,7 +88,7 @@ func TestTheSameBadTemplateIsHeld(t *testing.T) {
 			if sent, _ := w.alerts(AlertHeld); len(sent) == 0 || sent[0].Severity != "critical" {
 				t.Errorf("alerts: %v", sent)
 			}
-			if mark := w.sight(web).Annotations[AnnotationRolledBack]; mark != "2" {
+			if mark := w.sight(web).Annotations[AnnotationRolledBack]; !strings.HasPrefix(mark, "2 at ") {
 				t.Errorf("the workload is marked %q, want 2", mark)
 			}
 			w.deploy(web, "C")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -78,6 +79,9 @@ func (w *work) warnings() []v1alpha1.Reason {
 	}
 	if w.unprobed {
 		warn(CodeNoProbe, fmt.Sprintf("no container of %s has a readiness probe: its pods count as ready before they serve, and a rollout is complete before it is known to work", spec.Ref))
+	}
+	if writtenBack(spec) {
+		warn(CodeWrittenBack, strings.TrimPrefix(writtenBackReason(spec).Sentence, CodeWrittenBack+": "))
 	}
 	if spec.From == nil {
 		warn(CodeNoHistory, fmt.Sprintf("%s has no earlier revision to go back to; it is its first, or revisionHistoryLimit is too low", spec.Ref))

@@ -51,7 +51,7 @@ func (l *Loop) state(ctx context.Context, k Key, e *entry, live policy.Resolved)
 	w := e.work
 	b := w.bake
 	now := time.Now()
-	s = State{Bake: b, Frozen: w.frozen, Live: live, Sight: l.Watcher.Sight(k), Current: e.current, Undone: e.undone, Now: now}
+	s = State{Bake: b, Frozen: w.frozen, Live: live, Sight: l.Watcher.Sight(k), Current: e.current, Back: e.back, Undone: e.undone, Now: now}
 	switch b.Status.Phase {
 	case v1alpha1.PhaseBaking:
 		if b.Status.Approval != nil {
@@ -241,6 +241,7 @@ func (l *Loop) carry(ctx context.Context, k Key, e *entry, s State, step Step) e
 	switch step.Do {
 	case Open:
 		st.Phase, st.Observed = v1alpha1.PhaseRolling, step.Observed
+		raiseWrittenBack(b, s.Now)
 	case Begin:
 		st.Phase, st.FirstReadyAt = v1alpha1.PhaseBaking, now(s)
 	case Find:
@@ -317,7 +318,7 @@ const forbiddenFor = time.Minute
 func (l *Loop) undo(ctx context.Context, k Key, e *entry, s State) error {
 	b := e.work.bake.DeepCopy()
 	rb := b.Status.Rollback
-	err := l.Undoer.Undo(ctx, k, b.Spec.Workload.UID, b.Spec.To, rb.Target)
+	err := l.undoOnce(ctx, k, s)
 	late := time.Since(rb.IntendedAt.Time) > s.Frozen.Deadline
 	if err != nil && late {
 		// The template may be back although its fields cannot be handed back: that is a rollback all the same.
@@ -332,7 +333,12 @@ func (l *Loop) undo(ctx context.Context, k Key, e *entry, s State) error {
 		rb.PatchedAt = &metav1.MicroTime{Time: time.Now()}
 		l.Metrics.rollbacks.Inc()
 		l.Log.Info("rolled back", zap.String("workload", k.String()), zap.String("to", rev(rb.Target)), zap.String("because", rb.Because))
-		return l.save(ctx, e, b)
+		if err := l.save(ctx, e, b); err != nil {
+			return err
+		}
+		l.queue.Add(k)
+		e.undid()
+		return nil
 	case errors.Is(err, ErrGone):
 		step = end(v1alpha1.OutcomeAbandoned, CodeDeleted, b.Spec.Ref+" was deleted")
 	case errors.Is(err, ErrNewer):
@@ -441,6 +447,7 @@ func (l *Loop) save(ctx context.Context, e *entry, b *v1alpha1.Bake) error {
 			return fmt.Errorf("read %s again after a conflict: %w", id(b), getErr)
 		}
 		e.work.bake, e.work.evidence, e.work.verdict = current, nil, nil
+		e.undid()
 		return fmt.Errorf("record %s: %w", id(b), err)
 	case errors.Is(err, ErrNoRecord):
 		// Without a record there is no intent, and without an intent no deed.

@@ -1,6 +1,7 @@
 package bake
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -29,7 +30,9 @@ type cluster struct {
 	missingErr error               // that this cannot be told
 	deleted    []string            // records deleted, in order
 	version    int
-	changes    []string // template changes made by an undo, in order
+	changes    []string      // template changes made by an undo, in order
+	writer     string        // who writes templates; kubectl if empty
+	writesBack time.Duration // how soon after an undo something writes the bad template back; 0: nothing does
 	releases   int
 }
 
@@ -203,7 +206,7 @@ func (c *cluster) detect(k Key, known Known) (Detection, error) {
 		return d, nil
 	}
 	d.Finding = Found
-	d.Rollout = Rollout{Key: k, UID: w.uid, To: d.Current, StartedAt: w.changedAt, Digest: d.Digest, Changes: []string{"image of app"}, ChangedBy: "kubectl"}
+	d.Rollout = Rollout{Key: k, UID: w.uid, To: d.Current, StartedAt: w.changedAt, Digest: d.Digest, Changes: []string{"image of app"}, ChangedBy: cmp.Or(c.writer, "kubectl")}
 	if good != nil {
 		from := good.revision()
 		d.Rollout.From = &from
@@ -240,8 +243,11 @@ func (c *cluster) undo(k Key, uid string, judged, target v1alpha1.Revision, writ
 		if w.annotations == nil {
 			w.annotations = map[string]string{}
 		}
-		w.annotations[AnnotationRolledBack] = fmt.Sprint(judged.Number)
+		w.annotations[AnnotationRolledBack] = fmt.Sprintf("%d at %s", judged.Number, time.Now().UTC().Format(time.RFC3339))
 		c.roll(k, w)
+		if c.writesBack > 0 {
+			time.AfterFunc(c.writesBack, func() { c.deploy(k, judged.Hash) })
+		}
 		return nil
 	})
 	if err != nil {

@@ -27,6 +27,7 @@ type entry struct {
 	problems                 string     // what was wrong with its policy when last looked
 	past                     []string   // names of ended Bakes, oldest first
 	work                     *work      // the newest bake while there is anything left to do for it
+	back                     *writing   // of the template that the bake at work undid, while that bake is ended by it; nil: none
 	heeded                   string     // what a person asked for last, and what ran then, once that is on record
 }
 

@@ -414,7 +414,10 @@ func (l *Loop) adopt(ctx context.Context, k Key, e *entry, s Sight) (time.Durati
 // begin ends the bake that went on, if any, and records that of the new rollout.
 func (l *Loop) begin(ctx context.Context, k Key, e *entry, d Detection, s Sight, live policy.Resolved) error {
 	firstSeen := !e.seen
-	if err := l.supersede(ctx, k, e, d.Current, live); err != nil {
+	e.back = &writing{d.Rollout.ChangedBy, d.Rollout.StartedAt}
+	err := l.supersede(ctx, k, e, d.Current, live)
+	e.back = nil
+	if err != nil {
 		return err
 	}
 	r := d.Rollout
@@ -440,7 +443,7 @@ func (l *Loop) begin(ctx context.Context, k Key, e *entry, d Detection, s Sight,
 	e.work = l.workOn(b)
 	l.Log.Info("rollout", zap.String("workload", k.String()), zap.String("revisions", b.Spec.Revisions), zap.Strings("changes", r.Changes), zap.String("by", r.ChangedBy))
 	if b.Spec.Again != nil {
-		l.Log.Warn("a version that was rolled back is rolled out again", zap.String("workload", k.String()), zap.String("it", itIs(b.Spec, b.Spec.StartedAt.Time)), zap.String("by", r.ChangedBy))
+		l.Log.Warn("a version that was rolled back is rolled out again", zap.Bool("writtenBack", writtenBack(b.Spec)), zap.String("workload", k.String()), zap.String("it", itIs(b.Spec, b.Spec.StartedAt.Time)), zap.String("by", r.ChangedBy))
 	}
 	l.Metrics.rollouts.Inc()
 	if l.Prepare != nil {

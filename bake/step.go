@@ -80,7 +80,9 @@ type State struct {
 	// further.
 	Progress Progress
 	MovedAt  time.Time
-	Now      time.Time
+	// Back is that a live look found the judged template rolled out once more after it was undone; nil when it did not.
+	Back *writing
+	Now  time.Time
 }
 
 // Progress is how far an undo has come.
@@ -384,6 +386,9 @@ func (s State) rollingBack() Step {
 		}
 		return Step{Do: Undo}
 	}
+	if s.isBack() {
+		return s.undoneInVain()
+	}
 	if s.leftTarget() {
 		return s.rolledBack("Unknown", fmt.Sprintf("%s came before recovery was measured", rev(s.Current)))
 	}
@@ -400,6 +405,8 @@ func (s State) verifying() Step {
 	switch {
 	case !s.Sight.Exists || s.Sight.UID != s.Bake.Spec.Workload.UID:
 		return s.rolledBack("Unknown", s.Bake.Spec.Ref+" was deleted before recovery was measured")
+	case s.isBack():
+		return s.undoneInVain()
 	case s.leftTarget():
 		return s.rolledBack("Unknown", fmt.Sprintf("%s came before recovery was measured", rev(s.Current)))
 	case s.Unfound:

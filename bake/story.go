@@ -17,7 +17,7 @@ func story(b *v1alpha1.Bake, stage announce.Stage) announce.Story {
 		Bake: id(b), Namespace: b.Namespace, Kind: sp.Workload.Kind, Workload: sp.Workload.Name, UID: sp.Workload.UID,
 		Labels: sp.Labels, Stage: stage, Outcome: string(st.Outcome), Observed: st.Observed, Headline: headline(b, stage), Why: st.Why,
 		To: long(sp.To), Changes: sp.Changes, ChangedBy: sp.ChangedBy, StartedAt: sp.StartedAt.Time,
-		Severity: matters(b, stage), Decided: st.Rollback != nil, Earlier: earlier(b, stage),
+		Severity: matters(b, stage), Decided: st.Rollback != nil || writtenBack(sp), Earlier: earlier(b, stage),
 	}
 	if sp.From != nil {
 		s.From = long(*sp.From)
@@ -93,6 +93,8 @@ func headline(b *v1alpha1.Bake, stage announce.Stage) string {
 			return fmt.Sprintf("%s: watching the rollout of %s over %s; %s", who, to, rev(*sp.From), itIs(sp, sp.StartedAt.Time))
 		}
 		return fmt.Sprintf("%s: watching the rollout of %s over %s", who, to, rev(*sp.From))
+	case st.Outcome == "" && st.Rollback == nil && st.Approval == nil && writtenBack(sp):
+		return fmt.Sprintf("%s: %s wrote rev %d back after it was rolled back; it runs again, as %s, and is NOT rolled back once more", who, writer(sp.ChangedBy), sp.Again.Number, to)
 	case st.Outcome == "" && st.Rollback == nil && st.Approval != nil:
 		return fmt.Sprintf("%s: %s regressed, and waits until %s for approval to be rolled back to %s (annotations %s, %s: %d)", who, to, clock(st.Approval.Until.Time), rev(*sp.From),
 			policy.AnnotationApprove, policy.AnnotationReject, sp.To.Number)
@@ -104,6 +106,9 @@ func headline(b *v1alpha1.Bake, stage announce.Stage) string {
 		return fmt.Sprintf("%s: %s passed", who, to)
 	case v1alpha1.OutcomeRolledBack:
 		h := fmt.Sprintf("%s: rolled back from %s to %s", who, to, rev(st.Rollback.Target))
+		if has(st.Reasons, CodeWrittenBack) {
+			return h + ", and " + to + " was WRITTEN BACK"
+		}
 		switch st.Rollback.Recovered {
 		case "Yes":
 			return h + ", recovered"

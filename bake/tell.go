@@ -19,6 +19,7 @@ import (
 const (
 	AlertRolledBack   = "BakewatchRolledBack"   // a rollback is under way, done, or did not help
 	AlertHeld         = "BakewatchHeld"         // a regression waits for a person
+	AlertWrittenBack  = "BakewatchWrittenBack"  // the bad version was written back soon after its rollback
 	AlertInconclusive = "BakewatchInconclusive" // a rollout could not be judged: its signals could not be read, or were suspicious
 )
 
@@ -55,7 +56,11 @@ func alertAtEnd(st *v1alpha1.BakeStatus, at time.Time) *v1alpha1.Alert {
 		a.Name = AlertHeld
 	case v1alpha1.OutcomeInconclusive:
 		worth := func(code string) bool { return has(st.Reasons, code) }
-		if a != nil { // people were asked
+		switch {
+		case a == nil:
+		case a.Name == AlertWrittenBack:
+			return a // the bad version runs, and nothing says that it is well
+		default: // people were asked
 			a.Until = micro(at)
 		}
 		if slices.ContainsFunc([]string{decide.CodeBlind, decide.CodeSilent, decide.CodeSuspicion, decide.CodeShared, decide.CodeDisagree}, worth) {
@@ -73,7 +78,7 @@ func alertAtEnd(st *v1alpha1.BakeStatus, at time.Time) *v1alpha1.Alert {
 // stages are the stages a bake has come to.
 func stages(b *v1alpha1.Bake) []announce.Stage {
 	out := []announce.Stage{announce.Started}
-	if b.Status.Rollback != nil || b.Status.Approval != nil {
+	if b.Status.Rollback != nil || b.Status.Approval != nil || writtenBack(b.Spec) {
 		out = append(out, announce.Deciding)
 	}
 	if b.Status.Outcome != "" {
@@ -155,6 +160,9 @@ func lastNews(b *v1alpha1.Bake) time.Time {
 // severity is a label, and so part of the alert's identity: it must not change while the alert fires, or Alertmanager
 // would take it for a second alert, and the first would go on until it lapses.
 func severity(b *v1alpha1.Bake) string {
+	if a := b.Status.Alert; a != nil && a.Name == AlertWrittenBack && !b.Status.Observed {
+		return "critical"
+	}
 	if b.Status.Observed || b.Status.Outcome == v1alpha1.OutcomeInconclusive {
 		return "warning"
 	}
