@@ -42,7 +42,9 @@ const (
 
 // readMonitors answers a question about monitors: each is one look in each window, which failed if it found it alerting. All are
 // of the whole service: before the rollout they say how it was then.
-func (s *Source) readMonitors(ctx context.Context, tags string, windows []window, into []signals.Reading) {
+// What alerted already when the rollout began, and has not ceased to, is not the new version's doing, and says nothing of it: it
+// is neither good nor bad since.
+func (s *Source) readMonitors(ctx context.Context, tags string, born time.Time, windows []window, into []signals.Reading) {
 	all, failure := s.monitored.get(ctx, tags, func() ([]monitor, *queryError) { return s.monitors(s.ctx, tags, s.urgent(windows)) })
 	for i, w := range windows {
 		into[i].Baseline = signals.Side{Missing: signals.NoSeries, Detail: "counted for the whole service; compared with its past"}
@@ -51,15 +53,16 @@ func (s *Source) readMonitors(ctx context.Context, tags string, windows []window
 			into[i].Baseline = into[i].Candidate
 			continue
 		}
-		into[i].Candidate = stand(all, w, tags)
+		into[i].Candidate = stand(all, w, tags, born)
 	}
 }
 
-// stand counts the monitors that alerted in a window, and those of which it is known that they did not.
-func stand(all []monitor, w window, tags string) signals.Side {
+// stand counts the monitors that alerted in a window, and those of which it is known that they did not. born is when the rollout
+// began; zero: it does not matter.
+func stand(all []monitor, w window, tags string, born time.Time) signals.Side {
 	var out signals.Side
 	for i := range all {
-		switch all[i].stood(w) {
+		switch all[i].stood(w, born) {
 		case alerting:
 			out.Errors++
 			out.Requests++
@@ -81,13 +84,22 @@ func stand(all []monitor, w window, tags string) signals.Side {
 }
 
 // stood is how a monitor stood: it alerts if any of its groups does.
-func (m *monitor) stood(w window) standing {
+func (m *monitor) stood(w window, born time.Time) standing {
 	if w.to < m.created {
 		return unknown
 	}
 	out := unknown
+	since := false // one of its groups alerts since before the rollout
 	for _, g := range m.groups {
-		out = max(out, g.stood(w))
+		stood := g.stood(w)
+		if stood == alerting && !born.IsZero() && w.to > born.Unix() && g.triggered <= born.Unix() {
+			since = true
+			continue
+		}
+		out = max(out, stood)
+	}
+	if since && out != alerting {
+		return unknown
 	}
 	if len(m.groups) == 0 { // no group has ever done anything
 		return quiet

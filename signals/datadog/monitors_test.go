@@ -95,6 +95,30 @@ func TestMonitors(t *testing.T) {
 	}
 }
 
+// A group that alerts since before the rollout hides none that does so since, and lets its monitor not be called well.
+func TestGroupsThatAlertedBefore(t *testing.T) {
+	before, since, well := groupState{status: "Alert", triggered: -100}, groupState{status: "Alert", triggered: 50}, groupState{status: "OK"}
+	for name, c := range map[string]struct {
+		groups []groupState
+		want   string
+	}{
+		"alone":             {[]groupState{before}, "?"},
+		"beside a good one": {[]groupState{before, well}, "?"},
+		"beside a new one":  {[]groupState{before, since}, "1 of 1"},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newSource(t, &api{fault: answering(map[string][]groupState{"a": c.groups})})
+			at(2 * time.Minute)
+			ask := asking(ofMonitors, 60)
+			ask.Born = noon.Add(10 * time.Second)
+			got := read(t, s, ask)[0].Candidate
+			if text := short(got); text != c.want && (c.want != "?" || got.Missing != signals.NoSeries) {
+				t.Errorf("%s: %s; want %s", name, text, c.want)
+			}
+		})
+	}
+}
+
 func TestMonitorsAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		many := map[string][]groupState{}
@@ -134,7 +158,10 @@ func TestMonitorsAreJudged(t *testing.T) {
 		want  decide.Result
 	}{
 		"alerts since the rollout": {groupState{status: "Alert", triggered: 30}, decide.Regressed},
-		"alerted all along":        {groupState{status: "Alert", triggered: -4000}, decide.Healthy},
+		"alerted all along":        {groupState{status: "Alert", triggered: -4000}, decide.Undecided},
+		"began shortly before":     {groupState{status: "Alert", triggered: -20, resolved: -2000}, decide.Undecided},
+		"did so, and ended":        {groupState{status: "OK", triggered: -20, resolved: 40}, decide.Healthy},
+		"did so before, and again": {groupState{status: "Alert", triggered: 30, resolved: -1800}, decide.Regressed},
 		"never":                    {groupState{status: "OK"}, decide.Healthy},
 	} {
 		synctest.Test(t, func(t *testing.T) {
@@ -154,9 +181,11 @@ func TestMonitorsAreJudged(t *testing.T) {
 				blocks = append(blocks, r.Candidate)
 				total.Counts = total.Add(r.Candidate.Counts)
 			}
+			ask := asking(ofMonitors, ends(15, 240)...)
+			ask.Born = noon.Add(5 * time.Second)
 			e := decide.Evidence{Signal: "alerts", Query: ofMonitors, Wording: decide.Wording{Counted: "looks at monitors", Bad: "found an alert"},
 				Threshold: decide.Threshold{Max: 0.5, Increase: 3, Floor: 0.05, MinRequests: 2, Ticks: 2},
-				Ticks:     read(t, s, asking(ofMonitors, ends(15, 240)...)), History: total, Blocks: blocks}
+				Ticks:     read(t, s, ask), History: total, Blocks: blocks}
 			v := decide.Judge(decide.Input{To: "rev 7", From: "rev 6", FalseAlarm: 0.001, Margin: 1.5, Signals: []decide.Evidence{e}})
 			if v.Result != c.want {
 				t.Errorf("%s: %s, %+v", name, v.Result, v.Reasons)
@@ -183,7 +212,7 @@ func FuzzMonitors(f *testing.F) {
 			return
 		}
 		n := noon.Unix()
-		if got := stand(all, window{n - 150, n, n + 15}, "service:web"); got.Errors > got.Requests || got.Requests > maxMonitors || got.Missing == signals.Present && !got.Spoke() {
+		if got := stand(all, window{n - 150, n, n + 15}, "service:web", noon); got.Errors > got.Requests || got.Requests > maxMonitors || got.Missing == signals.Present && !got.Spoke() {
 			t.Errorf("%s: %+v", text, got)
 		}
 	})

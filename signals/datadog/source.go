@@ -210,7 +210,7 @@ func (s *Source) Read(ctx context.Context, q signals.Question) ([]signals.Readin
 	tags, aboutMonitors := query.ParseMonitors(q.Events)
 	switch {
 	case aboutMonitors:
-		s.readMonitors(ctx, tags, windows, answered)
+		s.readMonitors(ctx, tags, q.Born, windows, answered)
 	case q.Value != "":
 		err = s.readValues(ctx, q, windows, answered)
 	default:
