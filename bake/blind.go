@@ -17,10 +17,31 @@ const blindAfter = 2
 // maxWhy is how much is kept of why, in runes.
 const maxWhy = 300
 
-// blind are the sources that have answered none of the signals for some ticks, by name.
-func (v *evidence) blind(sigs []policy.Signal) []v1alpha1.BlindSource {
+// unaskable are sources that cannot be asked what measures a workload.
+type unaskable struct {
+	since time.Time
+	why   map[string]string // by source
+}
+
+// note takes note of how a search went.
+func (u *unaskable) note(away map[string]string, now time.Time) {
+	if u.why = away; len(away) == 0 {
+		u.since = time.Time{}
+	} else if u.since.IsZero() {
+		u.since = now
+	}
+}
+
+// blind are the sources that have answered none of the signals for some ticks, or could not be asked for as long what measures the
+// workload, by name.
+func (v *evidence) blind(sigs []policy.Signal, search unaskable) []v1alpha1.BlindSource {
 	sees := map[string]bool{}
 	out := map[string]v1alpha1.BlindSource{}
+	if !search.since.IsZero() && v.judgedTo.Sub(search.since) > (blindAfter-1)*v.interval {
+		for source, why := range search.why {
+			out[source] = blindSource(source, search.since, why)
+		}
+	}
 	for _, s := range sigs {
 		t := v.signals[s.Key()]
 		if !s.Known() || t == nil || len(t.ticks) == 0 {
@@ -33,8 +54,7 @@ func (v *evidence) blind(sigs []policy.Signal) []v1alpha1.BlindSource {
 		}
 		since := v.anchor.Add(time.Duration(answered) * v.interval)
 		if was, ok := out[source]; !ok || since.After(was.Since.Time) {
-			why := []rune(t.ticks[len(t.ticks)-1].Candidate.Detail)
-			out[source] = v1alpha1.BlindSource{Source: source, Since: metav1.MicroTime{Time: since}, Why: string(why[:min(len(why), maxWhy)])}
+			out[source] = blindSource(source, since, t.ticks[len(t.ticks)-1].Candidate.Detail)
 		}
 	}
 	maps.DeleteFunc(out, func(source string, _ v1alpha1.BlindSource) bool { return sees[source] })
@@ -43,4 +63,9 @@ func (v *evidence) blind(sigs []policy.Signal) []v1alpha1.BlindSource {
 		all = append(all, out[source])
 	}
 	return all
+}
+
+func blindSource(source string, since time.Time, why string) v1alpha1.BlindSource {
+	text := []rune(why)
+	return v1alpha1.BlindSource{Source: source, Since: metav1.MicroTime{Time: since}, Why: string(text[:min(len(text), maxWhy)])}
 }

@@ -89,7 +89,7 @@ func (l *Loop) state(ctx context.Context, k Key, e *entry, live policy.Resolved)
 		s.JudgedTo, s.Behind = w.evidence.judgedTo, l.behind(w.measured())
 		if b.Status.Phase == v1alpha1.PhaseBaking && b.Status.Approval == nil {
 			s.Crew, s.Gone = w.evidence.crew, w.evidence.gone(b.Status.Pods)
-			s.Blind = w.evidence.blind(w.measured().Signals)
+			s.Blind = w.evidence.blind(w.measured().Signals, w.unaskable)
 		}
 	}
 	s.Pods = l.lookAtPods(ctx, k, w, s)

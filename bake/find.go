@@ -43,7 +43,9 @@ func (l *Loop) find(ctx context.Context, k Key, w *work, s State, st *v1alpha1.B
 	var found Findings
 	if l.Finder != nil {
 		var err error
-		if found, err = l.Finder.Find(ctx, ask); err != nil {
+		found, err = l.Finder.Find(ctx, ask)
+		w.unaskable.note(found.Away, s.Now)
+		if err != nil {
 			w.searched, w.blind = s.Now, "what measures it is not known yet: "+err.Error()
 			if len(found.Measured) > 0 { // by a source that could be asked: one that is away does not blind the others
 				w.found = found

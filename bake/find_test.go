@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -25,7 +26,8 @@ func (f *finder) Find(_ context.Context, s Search) (Findings, error) {
 	defer f.mu.Unlock()
 	f.asked = append(f.asked, s)
 	if f.err != nil {
-		return Findings{Measured: f.measured}, f.err // what others found, if there are any
+		source, _, _ := strings.Cut(f.err.Error(), ":")
+		return Findings{Measured: f.measured, Away: map[string]string{source: f.err.Error()}}, f.err // what others found, if there are any
 	}
 	return Findings{Measured: f.measured, NotMeasured: []v1alpha1.NotMeasured{{Signal: "http-errors", Source: "prometheus", Preset: "istio", Why: "no series"}}}, nil
 }
@@ -89,10 +91,17 @@ func TestFoundLater(t *testing.T) {
 		if n := len(f.searches()); n < 4 || n > 6 {
 			t.Errorf("asked %d times in 70 seconds", n)
 		}
+		b := w.bakes(web)[2]
+		if got := b.Status.Blind; len(got) != 1 || got[0].Source != "prometheus" || got[0].Why != "prometheus: connection refused" || got[0].Since.Sub(b.Status.FirstReadyAt.Time) > 5*time.Second {
+			t.Errorf("blind: %+v", got)
+		}
 		f.finds(plain)
 		w.pass(20 * time.Second)
 		if b := w.bakes(web)[2]; b.Status.Phase != v1alpha1.PhaseRollingBack && b.Status.Rollback == nil {
 			t.Errorf("all ticks since the beginning speak against it: %+v", b.Status)
+		}
+		if got := w.bakes(web)[2].Status.Blind; len(got) != 0 {
+			t.Errorf("it sees, and is blind: %+v", got)
 		}
 		asked := len(f.searches())
 		p.stop()

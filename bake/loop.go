@@ -70,11 +70,13 @@ type work struct {
 	frozen   policy.Resolved
 	searched time.Time // when what measures the workload was last looked for in vain
 	blind    string    // why it was in vain
-	found    Findings  // of the last search, which are not on record until traffic is among them
-	evidence *evidence
-	verdict  *decide.Verdict
-	told     map[announce.Stage]bool
-	said     string // what the log said last of its verdict
+	// unaskable are the sources that could not be asked then.
+	unaskable unaskable
+	found     Findings // of the last search, which are not on record until traffic is among them
+	evidence  *evidence
+	verdict   *decide.Verdict
+	told      map[announce.Stage]bool
+	said      string // what the log said last of its verdict
 	// unasked is since when it cannot be found out what a guard has to know.
 	unasked time.Time
 	// looked is when its pods were looked at last, stuck what they amounted to, and unseen why they could not be looked at.

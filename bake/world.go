@@ -73,6 +73,8 @@ type Findings struct {
 	Measured    []signals.Found
 	NotMeasured []v1alpha1.NotMeasured
 	Service     string // that leads to the workload: the variable $service; empty when there is none
+	// Away are the sources that could not be asked, and why.
+	Away map[string]string
 }
 
 // Records keeps the Bakes.

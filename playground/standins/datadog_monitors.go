@@ -38,7 +38,8 @@ type rule struct {
 // alertsBack is how far back alerts are looked for.
 const alertsBack = time.Hour
 
-// monitors plays a monitor for each alert rule of Prometheus. The rule's labels are its tags.
+// monitors plays a monitor for each alert rule of Prometheus, which was there for an hour when it all began, and did not alert. The
+// rule's labels are its tags.
 func (d *Datadog) monitors(w http.ResponseWriter, r *http.Request, f Fault) {
 	now := time.Now()
 	rules, err := d.samples.rules(r.Context())
@@ -52,7 +53,7 @@ func (d *Datadog) monitors(w http.ResponseWriter, r *http.Request, f Fault) {
 	}
 	out := []monitor{}
 	for i, rule := range rules {
-		m := monitor{ID: int64(i + 1), Name: rule.Name, Type: "metric alert", Query: rule.Query, Tags: []string{}, Created: d.began, OverallState: "OK"}
+		m := monitor{ID: int64(i + 1), Name: rule.Name, Type: "metric alert", Query: rule.Query, Tags: []string{}, Created: d.began.Add(-alertsBack), OverallState: "OK"}
 		for name, value := range rule.Labels {
 			m.Tags = append(m.Tags, name+":"+normal.ReplaceAllString(strings.ToLower(value), "_"))
 		}

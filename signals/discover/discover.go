@@ -53,6 +53,10 @@ func (f *Finder) Find(ctx context.Context, s bake.Search) (bake.Findings, error)
 		found, absent, err := sources[name].Find(ctx, subject)
 		if err != nil {
 			failed = append(failed, err)
+			if out.Away == nil {
+				out.Away = map[string]string{}
+			}
+			out.Away[name] = err.Error()
 			continue
 		}
 		out.Measured = append(out.Measured, found...)

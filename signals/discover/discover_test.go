@@ -50,7 +50,7 @@ func (away) Find(context.Context, signals.Subject) ([]signals.Found, []signals.A
 func TestOneSourceIsAway(t *testing.T) {
 	f := &Finder{Sources: func() map[string]Source { return map[string]Source{"datadog": away{}, "prometheus": &source{}} }}
 	got, err := f.Find(context.Background(), bake.Search{Key: bake.Key{Kind: "Deployment", Namespace: "shop", Name: "web"}})
-	if err == nil || len(got.Measured) != 1 || got.NotMeasured[0].Source != "prometheus" {
+	if err == nil || len(got.Measured) != 1 || got.NotMeasured[0].Source != "prometheus" || len(got.Away) != 1 || got.Away["datadog"] != "datadog: asked to slow down" {
 		t.Errorf("%+v, %v", got, err)
 	}
 }
