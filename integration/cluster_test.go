@@ -41,13 +41,20 @@ type cluster struct {
 	guardKubeconfig string               // with the rights of the ServiceAccount of deploy/, and no more
 }
 
-// troubledRule has an alert fire for each workload called troubled that has errors at all.
-const troubledRule = `groups:
-  - name: troubled
+// alertRules have an alert fire for each workload called troubled, ailing or sickly that has errors at all. Where only one story has
+// one of that name, the alert speaks of it alone.
+const alertRules = `groups:
+  - name: errors
     rules:
       - alert: Troubled
         expr: sum by (namespace) (increase(http_requests_total{pod=~"troubled-.*",code=~"5.."}[20s])) > 0
         labels: {severity: warning, deployment: troubled}
+      - alert: Ailing
+        expr: sum by (namespace) (increase(http_requests_total{pod=~"ailing-.*",code=~"5.."}[10s])) > 0
+        labels: {service: ailing}
+      - alert: Sickly
+        expr: sum by (namespace) (increase(http_requests_total{pod=~"sickly-.*",code=~"5.."}[10s])) > 0
+        labels: {service: sickly}
 `
 
 // startCluster starts a playground with its state in dir, and waits until it is ready.
@@ -62,7 +69,7 @@ func startCluster(dir string, flags ...string) (*cluster, error) {
 	if err := os.MkdirAll(filepath.Join(state, "prometheus", "rules"), 0o755); err != nil {
 		return nil, err
 	}
-	if err := os.WriteFile(filepath.Join(state, "prometheus", "rules", "troubled.yml"), []byte(troubledRule), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(state, "prometheus", "rules", "alerts.yml"), []byte(alertRules), 0o600); err != nil {
 		return nil, err
 	}
 	c.process = exec.Command(playgroundBinary, append([]string{"up", "--dir", state, "--ports", "free", "--pod-prefix", "auto"}, flags...)...)

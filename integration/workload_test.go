@@ -26,6 +26,7 @@ type app struct {
 	env       map[string]string // of the container
 	spec      map[string]any    // more of the workload's spec
 	meta      map[string]string // annotations of the workload
+	unscraped bool              // Prometheus knows its pods not
 
 	serverSide bool // applied on the server side
 }
@@ -51,6 +52,9 @@ func (a app) yaml(t *testing.T) string {
 	note("log", a.log)
 	note("latency-ms", a.latency)
 	note("fail-paths", a.failPaths)
+	if a.unscraped {
+		play["prometheus.io/scrape"] = "false"
+	}
 	container := map[string]any{"name": "app", "image": "app:" + a.version}
 	if a.memory != "" {
 		container["resources"] = map[string]any{"limits": map[string]string{"memory": a.memory}}
