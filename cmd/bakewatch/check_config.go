@@ -10,7 +10,6 @@ import (
 	"slices"
 	"time"
 
-	promclient "github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
 
@@ -62,11 +61,7 @@ server does not have at all is an error.`,
 // hear prints which selectors of the configuration's own queries have series. It fails when a metric is not there at all.
 func hear(ctx context.Context, out io.Writer, file string, c *policy.Config, server string) error {
 	log := zap.NewNop()
-	metrics, err := prometheus.NewMetrics(promclient.NewRegistry())
-	if err != nil {
-		return fmt.Errorf("make a client for %s: %w", server, err)
-	}
-	src, err := prometheus.New(prometheus.Options{URL: server, Timeout: 10 * time.Second, Metrics: metrics, Log: log})
+	src, err := prometheus.New(prometheus.Options{URL: server, Timeout: 10 * time.Second, Log: log})
 	if err != nil {
 		return fmt.Errorf("--prometheus: %w", err)
 	}

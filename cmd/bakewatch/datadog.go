@@ -3,22 +3,14 @@ package main
 import (
 	"time"
 
-	"go.uber.org/zap"
-
 	"github.com/bakewatch/bakewatch/policy"
 	"github.com/bakewatch/bakewatch/signals/datadog"
 )
 
-// datadogParts are what outlives a change of the configuration: what is measured of Datadog, and what it allows.
-type datadogParts struct {
-	metrics *datadog.Metrics
-	budget  *datadog.Budget
-}
-
-func (p datadogParts) build(d policy.Datadog, log *zap.Logger) (metricsSource, error) {
+func (s *sources) buildDatadog(d policy.Datadog) (metricsSource, error) {
 	return datadog.New(datadog.Options{
 		Site: d.Site, URL: d.URL, APIKeyFile: d.APIKeyFile, AppKeyFile: d.AppKeyFile, Lag: d.Lag, Timeout: d.Timeout,
-		Budget: p.budget, Metrics: p.metrics, Log: log,
+		Budget: s.budget, Metrics: s.metrics, Log: s.log,
 	})
 }
 

@@ -29,7 +29,7 @@ import (
 	podstates "github.com/bakewatch/bakewatch/signals/kubernetes"
 	"github.com/bakewatch/bakewatch/signals/logs"
 	"github.com/bakewatch/bakewatch/signals/probe"
-	"github.com/bakewatch/bakewatch/signals/prometheus"
+	"github.com/bakewatch/bakewatch/signals/upstream"
 	"github.com/bakewatch/bakewatch/web"
 )
 
@@ -129,14 +129,9 @@ func daemon(ctx context.Context, f runFlags, log *zap.Logger) error {
 	reg := promclient.NewRegistry()
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	troubles := &web.Troubles{Log: log}
-	sourceMetrics, err := prometheus.NewMetrics(reg)
+	sourceMetrics, err := upstream.NewMetrics(reg)
 	if err != nil {
-		return fmt.Errorf("register the metrics of the sources: %w", err)
-	}
-
-	datadogMetrics, err := datadog.NewMetrics(reg)
-	if err != nil {
-		return fmt.Errorf("register the metrics of the sources: %w", err)
+		return err
 	}
 
 	live := &policy.Live{}
@@ -153,7 +148,7 @@ func daemon(ctx context.Context, f runFlags, log *zap.Logger) error {
 	lister := &podstates.Lister{Client: reader}
 	flows := probe.New(probe.Options{Cluster: &probe.API{Client: reader, Pods: lister}, Metrics: flowMetrics, Log: log})
 	lines := logs.New(&logs.API{Client: reader, Lister: lister}, log)
-	source := &sources{metrics: sourceMetrics, datadog: datadogParts{metrics: datadogMetrics, budget: &datadog.Budget{}}, flows: flows, logs: lines, troubles: troubles, log: log}
+	source := &sources{metrics: sourceMetrics, budget: &datadog.Budget{}, flows: flows, logs: lines, troubles: troubles, log: log}
 	guard := newGuard(f, kube, client, namespace, identity, live, source, troubles, reg, log)
 	desk := announce.New(log, reg, guard.delivered)
 	tell := &receivers{desk: desk, client: client, identity: identity, troubles: troubles, log: log}

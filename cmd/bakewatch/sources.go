@@ -14,10 +14,12 @@ import (
 	"github.com/bakewatch/bakewatch/bake"
 	"github.com/bakewatch/bakewatch/policy"
 	"github.com/bakewatch/bakewatch/signals"
+	"github.com/bakewatch/bakewatch/signals/datadog"
 	"github.com/bakewatch/bakewatch/signals/discover"
 	"github.com/bakewatch/bakewatch/signals/logs"
 	"github.com/bakewatch/bakewatch/signals/probe"
 	"github.com/bakewatch/bakewatch/signals/prometheus"
+	"github.com/bakewatch/bakewatch/signals/upstream"
 	"github.com/bakewatch/bakewatch/web"
 )
 
@@ -32,10 +34,10 @@ type metricsSource interface {
 
 // sources are the metrics sources the policy names now. A change of the policy swaps those it concerns.
 type sources struct {
-	metrics  *prometheus.Metrics
-	datadog  datadogParts
-	flows    *probe.Source // always there: a bake that goes on may have flows that the policy of now has not
-	logs     *logs.Source  // likewise
+	metrics  *upstream.Metrics
+	budget   *datadog.Budget // of requests to Datadog, whatever its configuration
+	flows    *probe.Source   // always there: a bake that goes on may have flows that the policy of now has not
+	logs     *logs.Source    // likewise
 	troubles *web.Troubles
 	log      *zap.Logger
 
@@ -102,7 +104,7 @@ func (s *sources) wanted(c *policy.Config) map[string]recipe {
 		}}
 	}
 	if d := c.Sources.Datadog; d != nil {
-		out[signals.Datadog] = recipe{*d, func() (metricsSource, error) { return s.datadog.build(*d, s.log) }}
+		out[signals.Datadog] = recipe{*d, func() (metricsSource, error) { return s.buildDatadog(*d) }}
 	}
 	return out
 }

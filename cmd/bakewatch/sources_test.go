@@ -19,7 +19,7 @@ import (
 	"github.com/bakewatch/bakewatch/signals"
 	"github.com/bakewatch/bakewatch/signals/datadog"
 	"github.com/bakewatch/bakewatch/signals/probe"
-	"github.com/bakewatch/bakewatch/signals/prometheus"
+	"github.com/bakewatch/bakewatch/signals/upstream"
 	"github.com/bakewatch/bakewatch/web"
 )
 
@@ -46,17 +46,13 @@ func TestSourcesOfAPolicy(t *testing.T) {
 		}
 	}
 	reg := metrics.NewRegistry()
-	ofPrometheus, err := prometheus.NewMetrics(reg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ofDatadog, err := datadog.NewMetrics(reg)
+	measured, err := upstream.NewMetrics(reg)
 	if err != nil {
 		t.Fatal(err)
 	}
 	troubles := &web.Troubles{}
 	flows := probe.New(probe.Options{Log: zap.NewNop()})
-	s := &sources{metrics: ofPrometheus, datadog: datadogParts{metrics: ofDatadog, budget: &datadog.Budget{}}, flows: flows, troubles: troubles, log: zap.NewNop()}
+	s := &sources{metrics: measured, budget: &datadog.Budget{}, flows: flows, troubles: troubles, log: zap.NewNop()}
 	use := func(text string) {
 		t.Helper()
 		c, err := policy.Parse("bakewatch.yaml", []byte(text))

@@ -10,6 +10,7 @@ import (
 	"github.com/DataDog/datadog-api-client-go/v2/api/datadogV1"
 
 	"github.com/bakewatch/bakewatch/signals/datadog/query"
+	"github.com/bakewatch/bakewatch/signals/upstream"
 )
 
 // The tags by which series are told apart, in the order in which they are looked for.
@@ -35,9 +36,9 @@ type answer struct {
 }
 
 // add adds a series as the client decoded it.
-func (a *answer) add(from *datadogV1.MetricsQueryMetadata, over span) *queryError {
+func (a *answer) add(from *datadogV1.MetricsQueryMetadata, over span) *upstream.Failure {
 	if from.UnparsedObject != nil {
-		return failed(unavailable, nil, "unreadable answer: a series is not what the query API answers")
+		return upstream.Failed(upstream.Unavailable, nil, "unreadable answer: a series is not what the query API answers")
 	}
 	s := series{pod: tagOf(from, podTags), version: query.Tag(tagOf(from, versionTags)), long: over.step}
 	type point struct {
@@ -47,7 +48,7 @@ func (a *answer) add(from *datadogV1.MetricsQueryMetadata, over span) *queryErro
 	points := make([]point, 0, len(from.Pointlist))
 	for _, p := range from.Pointlist {
 		if len(p) != 2 || p[0] == nil || !(math.Abs(*p[0]) < 1<<53) {
-			return failed(unavailable, nil, "unreadable answer: a point is not a time and a value")
+			return upstream.Failed(upstream.Unavailable, nil, "unreadable answer: a point is not a time and a value")
 		}
 		points = append(points, point{int64(*p[0]) / 1000, p[1]})
 	}

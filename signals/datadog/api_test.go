@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/bakewatch/bakewatch/signals/datadog/query"
+	"github.com/bakewatch/bakewatch/signals/upstream"
 )
 
 // noon is when the stories below begin. Tests under synctest sleep until then.
@@ -285,7 +286,7 @@ func newSource(t testing.TB, a *api, set ...func(*Options)) *Source {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.client.Transport.(*limiter).next = a
+	s.client.Transport.(*upstream.Limiter).Next = a
 	t.Cleanup(s.Close)
 	return s
 }

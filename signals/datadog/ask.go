@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/bakewatch/bakewatch/signals/upstream"
 )
 
 // Bounds of what is kept, and of what is sent at once.
@@ -43,7 +45,7 @@ type flight struct {
 	done   chan struct{}
 	// Set when done is closed:
 	answer  *answer
-	failure *queryError
+	failure *upstream.Failure
 	since   time.Time
 
 	kept *list.Element
@@ -107,7 +109,7 @@ func (s *Source) add(k key, urgent bool) *flight {
 	b := s.board
 	f := &flight{key: k, urgent: urgent, done: make(chan struct{})}
 	if b.closed {
-		f.failure = failed(unavailable, nil, "the source was replaced")
+		f.failure = upstream.Failed(upstream.Unavailable, nil, "the source was replaced")
 		close(f.done)
 		return f
 	}
@@ -195,7 +197,7 @@ func (s *Source) fly(flights []*flight) {
 		urgent = urgent || f.urgent
 	}
 	answers, failure := s.query(s.ctx, texts, flights[0].span, urgent)
-	if failure != nil && failure.class != unavailable && len(flights) > 1 {
+	if failure != nil && failure.Class != upstream.Unavailable && len(flights) > 1 {
 		half := len(flights) / 2
 		s.fly(flights[:half])
 		s.fly(flights[half:])
@@ -209,7 +211,7 @@ func (s *Source) fly(flights []*flight) {
 		f.failure, f.since = failure, now
 		if failure == nil {
 			f.answer = answers[i]
-		} else if failure.class == rejected && len(b.refused) < maxKept {
+		} else if failure.Class == upstream.Rejected && len(b.refused) < maxKept {
 			b.refused[f.text] = f
 		}
 		close(f.done)

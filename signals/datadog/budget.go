@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"github.com/bakewatch/bakewatch/signals/upstream"
 )
 
 // endpoint is a part of Datadog's API: each has a rate limit of its own.
@@ -53,21 +55,21 @@ func (b *Budget) of(e endpoint) *allowance {
 }
 
 // take takes one request from the budget, or says why there is none. Those that are not urgent leave some to those that are.
-func (b *Budget) take(e endpoint, urgent bool, now time.Time) *queryError {
+func (b *Budget) take(e endpoint, urgent bool, now time.Time) *upstream.Failure {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	a := b.of(e)
 	if now.Before(a.rest) {
-		return failed(unavailable, nil, "asked to slow down (HTTP 429); nothing is sent for %s", seconds(a.rest.Sub(now)))
+		return upstream.Failed(upstream.Unavailable, nil, "asked to slow down (HTTP 429); nothing is sent for %s", seconds(a.rest.Sub(now)))
 	}
 	if a.limit <= 0 || !now.Before(a.until) {
 		return nil
 	}
 	switch {
 	case a.left <= 0:
-		return failed(unavailable, nil, "the organisation's rate limit of %d requests is used up for %s", a.limit, seconds(a.until.Sub(now)))
+		return upstream.Failed(upstream.Unavailable, nil, "the organisation's rate limit of %d requests is used up for %s", a.limit, seconds(a.until.Sub(now)))
 	case !urgent && a.left <= a.limit/forUrgent:
-		return failed(unavailable, nil, "%d requests are left of the organisation's rate limit of %d for %s; they are kept for the ticks of bakes", a.left, a.limit, seconds(a.until.Sub(now)))
+		return upstream.Failed(upstream.Unavailable, nil, "%d requests are left of the organisation's rate limit of %d for %s; they are kept for the ticks of bakes", a.left, a.limit, seconds(a.until.Sub(now)))
 	}
 	a.left--
 	return nil

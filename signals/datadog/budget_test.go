@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/bakewatch/bakewatch/signals"
+	"github.com/bakewatch/bakewatch/signals/upstream"
 )
 
 func headers(limit, left, reset int) http.Header {
@@ -56,7 +57,7 @@ func TestBudget(t *testing.T) {
 			switch err := b.take(queries, s.urgent, now); {
 			case s.says == "" && err != nil:
 				t.Errorf("%s, step %d: %v", name, i, err)
-			case s.says != "" && (err == nil || !strings.Contains(err.text, s.says) || err.class != unavailable):
+			case s.says != "" && (err == nil || !strings.Contains(err.Text, s.says) || err.Class != upstream.Unavailable):
 				t.Errorf("%s, step %d: %v, want %q", name, i, err, s.says)
 			}
 			if err := b.take(names, true, now); err != nil {

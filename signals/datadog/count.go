@@ -10,6 +10,7 @@ import (
 
 	"github.com/bakewatch/bakewatch/signals"
 	"github.com/bakewatch/bakewatch/signals/datadog/query"
+	"github.com/bakewatch/bakewatch/signals/upstream"
 )
 
 // How a window is counted. Everything that is said about a window (from, to] follows from the buckets that ended in
@@ -87,9 +88,9 @@ func (s *Source) readCounts(ctx context.Context, q signals.Question, windows []w
 		bad, err = second.await(ctx)
 	}
 	if err != nil {
-		var failure *queryError
+		var failure *upstream.Failure
 		text := err.Error()
-		if errors.As(err, &failure) && failure.class != unavailable {
+		if errors.As(err, &failure) && failure.Class != upstream.Unavailable {
 			text = name + ": " + text
 		}
 		err = errors.New(text)
@@ -209,7 +210,7 @@ func (c counters) side(q signals.Question, w window, who side, requests, bad *an
 	case !good:
 		return signals.Side{Missing: signals.NoSeries, Detail: c.silent(w, who, requests)}
 	case !speaks:
-		return signals.Side{Missing: signals.NoSeries, Detail: "no points for " + bounded(q.Good)}
+		return signals.Side{Missing: signals.NoSeries, Detail: "no points for " + upstream.Bounded(q.Good)}
 	}
 	return c.total(pods, who.byPod)
 }
@@ -281,7 +282,7 @@ func (c counters) total(pods map[string]*pod, byPod bool) signals.Side {
 
 // silent says why nothing is heard of a side in a window.
 func (c counters) silent(w window, who side, requests *answer) string {
-	query := bounded(c.counted)
+	query := upstream.Bounded(c.counted)
 	spoke, pods, versions := false, false, false
 	for i := range requests.series {
 		s := &requests.series[i]

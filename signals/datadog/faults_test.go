@@ -16,6 +16,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/bakewatch/bakewatch/signals"
+	"github.com/bakewatch/bakewatch/signals/upstream"
 )
 
 // serving is an API where the pods of both sides serve ten requests a second for ten minutes after noon.
@@ -248,7 +249,7 @@ func TestHowTheSourceIsFound(t *testing.T) {
 		a := serving()
 		core, logged := observer.New(zap.InfoLevel)
 		reg := prometheus.NewRegistry()
-		m, err := NewMetrics(reg)
+		m, err := upstream.NewMetrics(reg)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -331,7 +332,7 @@ func TestNewRefuses(t *testing.T) {
 	}
 	defer s.Close()
 	var path string
-	s.client.Transport.(*limiter).next = roundTrip(func(r *http.Request) { path = r.URL.Path })
+	s.client.Transport.(*upstream.Limiter).Next = roundTrip(func(r *http.Request) { path = r.URL.Path })
 	dir := t.TempDir()
 	o := Options{APIKeyFile: dir + "/api", AppKeyFile: dir + "/app"}
 	writeKeys(t, o, "a", "b")
@@ -357,28 +358,28 @@ func TestBreaker(t *testing.T) {
 		a := serving()
 		s := newSource(t, a)
 		over := span{from: noon.Unix() - 60, to: noon.Unix(), step: 60}
-		ask := func(i int) *queryError {
+		ask := func(i int) *upstream.Failure {
 			_, err := s.query(t.Context(), []string{fmt.Sprintf("sum:x%d{a:b}.rollup(sum, 60)", i)}, over, true)
 			return err
 		}
 		a.faulty(answers(http.StatusForbidden, `{"errors": ["Forbidden"]}`))
-		for i := range 2 * tripAfter {
-			if err := ask(i); err == nil || err.status != http.StatusForbidden {
+		for i := range 2 * upstream.TripAfter {
+			if err := ask(i); err == nil || err.Status != http.StatusForbidden {
 				t.Fatalf("refused: %v", err)
 			}
 		}
 		a.faulty(answers(http.StatusServiceUnavailable, "no"))
-		for i := range tripAfter {
-			if err := ask(i); err == nil || err.status != http.StatusServiceUnavailable {
+		for i := range upstream.TripAfter {
+			if err := ask(i); err == nil || err.Status != http.StatusServiceUnavailable {
 				t.Fatalf("down: %v", err)
 			}
 		}
 		before := len(a.requests())
-		if err := ask(0); err == nil || err.text != "not asked: the last 5 requests were not answered" || len(a.requests()) != before {
+		if err := ask(0); err == nil || !strings.HasPrefix(err.Text, "not asked: the last 5 queries were not answered, the last one with HTTP 503") || len(a.requests()) != before {
 			t.Errorf("%v, after %d requests more", err, len(a.requests())-before)
 		}
 		a.faulty(nil)
-		time.Sleep(restFor + time.Second)
+		time.Sleep(upstream.RestFor + time.Second)
 		if err := ask(0); err != nil {
 			t.Errorf("after a rest: %v", err)
 		}

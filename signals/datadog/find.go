@@ -11,6 +11,7 @@ import (
 
 	"github.com/bakewatch/bakewatch/signals"
 	"github.com/bakewatch/bakewatch/signals/datadog/presets"
+	"github.com/bakewatch/bakewatch/signals/upstream"
 )
 
 // searchBack is how far back a subject's series are looked for.
@@ -109,7 +110,7 @@ func (s *Source) candidates(ctx context.Context, subject signals.Subject, p pres
 			return out, "", nil
 		}
 	}
-	return nil, "no such metric with " + bounded(presets.Filter(services)), nil
+	return nil, "no such metric with " + upstream.Bounded(presets.Filter(services)), nil
 }
 
 // refusal reports whether Datadog answered that it will not run a query, which another search would not change. The texts are

@@ -13,6 +13,7 @@ import (
 	"github.com/DataDog/datadog-api-client-go/v2/api/datadogV1"
 
 	"github.com/bakewatch/bakewatch/signals"
+	"github.com/bakewatch/bakewatch/signals/upstream"
 )
 
 // maxMonitors bounds how many monitors one question may be about.
@@ -45,7 +46,7 @@ const (
 // What alerted already when the rollout began, and has not ceased to, is not the new version's doing, and says nothing of it: it
 // is neither good nor bad since.
 func (s *Source) readMonitors(ctx context.Context, tags string, born time.Time, windows []window, into []signals.Reading) {
-	all, failure := s.monitored.get(ctx, tags, func() ([]monitor, *queryError) { return s.monitors(s.ctx, tags, s.urgent(windows)) })
+	all, failure := s.monitored.get(ctx, tags, func() ([]monitor, *upstream.Failure) { return s.monitors(s.ctx, tags, s.urgent(windows)) })
 	for i, w := range windows {
 		into[i].Baseline = signals.Side{Missing: signals.NoSeries, Detail: "counted for the whole service; compared with its past"}
 		if failure != nil {
@@ -67,7 +68,7 @@ func stand(all []monitor, w window, tags string, born time.Time) signals.Side {
 			out.Errors++
 			out.Requests++
 			if out.Detail == "" {
-				out.Detail = "monitor " + strconv.Quote(bounded(all[i].name))
+				out.Detail = "monitor " + strconv.Quote(upstream.Bounded(all[i].name))
 			}
 		case quiet:
 			out.Requests++
@@ -75,10 +76,10 @@ func stand(all []monitor, w window, tags string, born time.Time) signals.Side {
 		}
 	}
 	if out.Requests == 0 && len(all) == 0 {
-		return signals.Side{Missing: signals.NoSeries, Detail: "no monitor has the tags " + bounded(tags)}
+		return signals.Side{Missing: signals.NoSeries, Detail: "no monitor has the tags " + upstream.Bounded(tags)}
 	}
 	if out.Requests == 0 {
-		return signals.Side{Missing: signals.NoSeries, Detail: "the monitors with the tags " + bounded(tags) + " do not tell how things were"}
+		return signals.Side{Missing: signals.NoSeries, Detail: "the monitors with the tags " + upstream.Bounded(tags) + " do not tell how things were"}
 	}
 	return out
 }
@@ -132,7 +133,7 @@ func (g watched) stood(w window) standing {
 }
 
 // monitors asks for the monitors that have all of the tags.
-func (s *Source) monitors(ctx context.Context, tags string, urgent bool) ([]monitor, *queryError) {
+func (s *Source) monitors(ctx context.Context, tags string, urgent bool) ([]monitor, *upstream.Failure) {
 	var got []datadogV1.Monitor
 	now := time.Now()
 	failure := s.send(ctx, monitors, urgent, now, func(ctx context.Context) (*http.Response, error) {
@@ -140,12 +141,12 @@ func (s *Source) monitors(ctx context.Context, tags string, urgent bool) ([]moni
 		var err error
 		got, resp, err = s.monitorsAPI.ListMonitors(ctx, *datadogV1.NewListMonitorsOptionalParameters().WithGroupStates("all").WithMonitorTags(tags).WithPage(0).WithPageSize(maxMonitors + 1))
 		return resp, err
-	}, func() *queryError { return nil })
+	}, func() *upstream.Failure { return nil })
 	switch {
 	case failure != nil:
 		return nil, failure
 	case len(got) > maxMonitors:
-		return nil, failed(tooExpensive, nil, "query too expensive: more than %d monitors have the tags %s; narrow them", maxMonitors, bounded(tags))
+		return nil, upstream.Failed(upstream.TooExpensive, nil, "query too expensive: more than %d monitors have the tags %s; narrow them", maxMonitors, upstream.Bounded(tags))
 	}
 	out := make([]monitor, 0, len(got))
 	for i := range got {

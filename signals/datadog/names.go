@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/DataDog/datadog-api-client-go/v2/api/datadogV1"
+
+	"github.com/bakewatch/bakewatch/signals/upstream"
 )
 
 const (
@@ -16,20 +18,20 @@ const (
 )
 
 // names are the metrics that had points with a filter's tags, of late.
-func (s *Source) names(ctx context.Context, filter string, at time.Time) ([]string, *queryError) {
-	return s.listed.get(ctx, filter, func() ([]string, *queryError) { return s.list(s.ctx, filter, at) })
+func (s *Source) names(ctx context.Context, filter string, at time.Time) ([]string, *upstream.Failure) {
+	return s.listed.get(ctx, filter, func() ([]string, *upstream.Failure) { return s.list(s.ctx, filter, at) })
 }
 
-func (s *Source) list(ctx context.Context, filter string, at time.Time) ([]string, *queryError) {
+func (s *Source) list(ctx context.Context, filter string, at time.Time) ([]string, *upstream.Failure) {
 	var got datadogV1.MetricsListResponse
 	failure := s.send(ctx, names, false, at, func(ctx context.Context) (*http.Response, error) {
 		var resp *http.Response
 		var err error
 		got, resp, err = s.metricsAPI.ListActiveMetrics(ctx, at.Add(-namesBack).Unix(), *datadogV1.NewListActiveMetricsOptionalParameters().WithTagFilter(filter))
 		return resp, err
-	}, func() *queryError {
+	}, func() *upstream.Failure {
 		if got.UnparsedObject != nil || got.Metrics == nil && got.From == nil {
-			return failed(unavailable, nil, "unreadable answer: it is not a list of metrics")
+			return upstream.Failed(upstream.Unavailable, nil, "unreadable answer: it is not a list of metrics")
 		}
 		return nil
 	})

@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"github.com/bakewatch/bakewatch/signals/upstream"
 )
 
 const (
@@ -22,11 +24,11 @@ type shelved[T any] struct {
 	at      time.Time // when it was asked for
 	done    chan struct{}
 	answer  T // once done is closed
-	failure *queryError
+	failure *upstream.Failure
 }
 
 // get is what was asked for, by ask where nobody else did.
-func (s *shelf[T]) get(ctx context.Context, key string, ask func() (T, *queryError)) (T, *queryError) {
+func (s *shelf[T]) get(ctx context.Context, key string, ask func() (T, *upstream.Failure)) (T, *upstream.Failure) {
 	one, mine := s.of(key)
 	if mine {
 		one.answer, one.failure = ask()
@@ -35,7 +37,7 @@ func (s *shelf[T]) get(ctx context.Context, key string, ask func() (T, *queryErr
 	select {
 	case <-ctx.Done():
 		var none T
-		return none, failed(unavailable, ctx.Err(), "the query was given up")
+		return none, upstream.Failed(upstream.Unavailable, ctx.Err(), "the query was given up")
 	case <-one.done:
 		return one.answer, one.failure
 	}

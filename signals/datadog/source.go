@@ -21,11 +21,11 @@ import (
 
 	"github.com/DataDog/datadog-api-client-go/v2/api/datadog"
 	"github.com/DataDog/datadog-api-client-go/v2/api/datadogV1"
-	"github.com/sony/gobreaker/v2"
 	"go.uber.org/zap"
 
 	"github.com/bakewatch/bakewatch/signals"
 	"github.com/bakewatch/bakewatch/signals/datadog/query"
+	"github.com/bakewatch/bakewatch/signals/upstream"
 )
 
 // Defaults of Options.
@@ -39,16 +39,16 @@ const (
 // Options say where the source is and how much may be asked of it. Zero values, but for the keys' files and one of Site and
 // URL, mean the defaults.
 type Options struct {
-	Site                   string        // of the organisation, such as datadoghq.eu
-	URL                    string        // base address of the API, in place of the site's
-	APIKeyFile, AppKeyFile string        // absolute paths; read anew for each request
-	Lag                    time.Duration // how long after it happened something can be read in full
-	Timeout                time.Duration // time one request may take; as long again it may wait for its turn
-	MaxInFlight            int           // requests sent at the same time
-	MaxBytes               int64         // size of one answer, in bytes
-	Budget                 *Budget       // made once a process; nil: its own
-	Metrics                *Metrics      // made once a process; nil: not measured
-	Log                    *zap.Logger   // nil: silent
+	Site                   string            // of the organisation, such as datadoghq.eu
+	URL                    string            // base address of the API, in place of the site's
+	APIKeyFile, AppKeyFile string            // absolute paths; read anew for each request
+	Lag                    time.Duration     // how long after it happened something can be read in full
+	Timeout                time.Duration     // time one request may take; as long again it may wait for its turn
+	MaxInFlight            int               // requests sent at the same time
+	MaxBytes               int64             // size of one answer, in bytes
+	Budget                 *Budget           // made once a process; nil: its own
+	Metrics                *upstream.Metrics // made once a process; nil: not measured
+	Log                    *zap.Logger       // nil: silent
 }
 
 // Source is an organisation in Datadog, asked on behalf of many bakes. Use it from any number of goroutines. It is built
@@ -56,7 +56,7 @@ type Options struct {
 type Source struct {
 	address     string
 	client      *http.Client
-	breaker     *gobreaker.TwoStepCircuitBreaker[any]
+	breaker     *upstream.Breaker
 	skew        atomic.Int64 // of the server's clock, in nanoseconds; ahead of ours is positive
 	metricsAPI  *datadogV1.MetricsApi
 	authAPI     *datadogV1.AuthenticationApi
@@ -65,7 +65,7 @@ type Source struct {
 	lag         time.Duration
 	timeout     time.Duration
 	budget      *Budget
-	metrics     *Metrics
+	meter       upstream.Meter
 	log         *zap.Logger
 
 	board     *board
@@ -107,11 +107,6 @@ func New(o Options) (*Source, error) {
 	if o.Budget == nil {
 		o.Budget = &Budget{}
 	}
-	if o.Metrics == nil {
-		if o.Metrics, err = NewMetrics(nil); err != nil {
-			return nil, err
-		}
-	}
 	if o.Log == nil {
 		o.Log = zap.NewNop()
 	}
@@ -129,10 +124,10 @@ func New(o Options) (*Source, error) {
 		authAPI:     datadogV1.NewAuthenticationApi(api),
 		monitorsAPI: datadogV1.NewMonitorsApi(api),
 		keys:        keyFiles{api: o.APIKeyFile, app: o.AppKeyFile},
-		lag:         o.Lag, timeout: o.Timeout, budget: o.Budget, metrics: o.Metrics, log: o.Log,
+		lag:         o.Lag, timeout: o.Timeout, budget: o.Budget, meter: o.Metrics.Of(signals.Datadog), log: o.Log,
 		board:   newBoard(),
 		slots:   make(chan struct{}, o.MaxInFlight),
-		breaker: newBreaker(),
+		breaker: upstream.NewBreaker(0),
 	}
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	return s, nil
@@ -150,7 +145,7 @@ func newClient(o Options) *http.Client {
 		ForceAttemptHTTP2:     true,
 	}
 	return &http.Client{
-		Transport:     &limiter{next: transport, max: o.MaxBytes},
+		Transport:     &upstream.Limiter{Next: transport, Max: o.MaxBytes, Hint: "narrow its scope"},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }

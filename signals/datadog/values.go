@@ -7,6 +7,7 @@ import (
 
 	"github.com/bakewatch/bakewatch/signals"
 	"github.com/bakewatch/bakewatch/signals/datadog/query"
+	"github.com/bakewatch/bakewatch/signals/upstream"
 )
 
 // readValues answers a question for a value: the newest that there is in each window, of a bucket that is over.
@@ -56,7 +57,7 @@ func worst(a *answer, w window, who side, text string) signals.Side {
 	if who.nothing != "" {
 		return signals.Side{Missing: signals.NoSeries, Detail: who.nothing}
 	}
-	out := signals.Side{Missing: signals.NoSeries, Detail: "no value of " + bounded(text)}
+	out := signals.Side{Missing: signals.NoSeries, Detail: "no value of " + upstream.Bounded(text)}
 	var newest int64
 	for i := range a.series {
 		s := &a.series[i]

@@ -12,6 +12,8 @@ import (
 	v1 "github.com/prometheus/client_golang/api/prometheus/v1"
 	"github.com/prometheus/common/model"
 	"golang.org/x/sync/singleflight"
+
+	"github.com/bakewatch/bakewatch/signals/upstream"
 )
 
 const (
@@ -55,7 +57,7 @@ func NewArchive(s *Source) *Archive { return &Archive{source: s, chunks: map[chu
 func (a *Archive) View(rename func(pod string) string) *Source {
 	s := a.source
 	view := &Source{address: s.address, client: s.client, api: &archived{API: s.api, archive: a, rename: rename},
-		timeout: s.timeout, metrics: s.metrics, log: s.log, memo: newMemo(), slots: s.slots, breaker: s.breaker, words: s.words}
+		timeout: s.timeout, meter: s.meter, log: s.log, memo: newMemo(), slots: s.slots, breaker: s.breaker}
 	view.memo.bytes, view.memo.entries = viewBytes, viewEntries
 	view.ctx, view.stop = context.WithCancel(s.ctx)
 	return view
@@ -190,7 +192,7 @@ func (a *Archive) chunk(k chunkKey) (*chunk, error) {
 		}
 		series, ok := value.(model.Matrix)
 		if !ok {
-			return nil, failed(rejected, nil, "query rejected: it must select counters, without functions or operators")
+			return nil, upstream.Failed(upstream.Rejected, nil, "query rejected: it must select counters, without functions or operators")
 		}
 		c := &chunk{series: series}
 		for _, s := range series {

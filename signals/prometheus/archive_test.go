@@ -101,11 +101,11 @@ func TestArchivePassesErrorsOn(t *testing.T) {
 	defer view.Close()
 	k := key{text: "x", time: start.Add(time.Hour).UnixMilli(), reach: 150_000}
 	books.fail = errors.New("connection refused")
-	if got := view.fetch(k); got.err == nil || got.err.text != "connection refused" {
+	if got := view.fetch(k); got.err == nil || got.err.Text != "connection refused" {
 		t.Errorf("%+v", got)
 	}
 	books.fail, books.warnings = nil, v1.Warnings{"a store is away"}
-	if got := view.fetch(k); got.err == nil || got.err.text != "partial answer: a store is away" {
+	if got := view.fetch(k); got.err == nil || got.err.Text != "partial answer: a store is away" {
 		t.Errorf("%+v", got)
 	}
 	books.warnings = nil

@@ -1,7 +1,6 @@
 package prometheus
 
 import (
-	"cmp"
 	"maps"
 	"slices"
 	"strings"
@@ -211,13 +210,15 @@ func (b *bundles) tooMuch(r request) {
 
 // share is what a bundled answer holds for one of those it was asked for: just what its own query would have brought.
 func (a *answer) share(r request) *answer {
-	out := &answer{}
+	var own []int
 	for _, mark := range r.marks {
-		for _, i := range a.byMark(r.labels())[mark] {
-			out.series = append(out.series, a.series[i])
-		}
+		own = append(own, a.byMark(r.labels())[mark]...)
 	}
-	slices.SortStableFunc(out.series, func(x, y series) int { return cmp.Compare(x.pod, y.pod) })
+	slices.Sort(own) // in the order in which they are there
+	out := &answer{series: make([]series, len(own))}
+	for at, i := range own {
+		out.series[at] = a.series[i]
+	}
 	return out
 }
 

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/prometheus/common/model"
+
+	"github.com/bakewatch/bakewatch/signals/upstream"
 )
 
 // maxSkew is how far the server's clock may be from ours. Beyond, ticks end in what is the future there, or its samples are
@@ -30,7 +32,7 @@ func (s *Source) Check(ctx context.Context) error {
 	if !known {
 		return nil
 	}
-	s.metrics.skew.WithLabelValues(name).Set(skew.Seconds())
+	s.meter.Skewed(skew)
 	if skew.Abs() > maxSkew {
 		return fmt.Errorf("prometheus at %s: its clock is %s %s this daemon's, so that its newest samples are misjudged; synchronise both clocks", s.address, skew.Abs().Round(time.Second), direction(skew))
 	}
@@ -64,8 +66,8 @@ func direction(skew time.Duration) string {
 }
 
 // advice says what to do about a failure. The texts it looks for are our own.
-func advice(err *queryError) string {
-	says := func(text string) bool { return strings.Contains(err.text, text) }
+func advice(err *upstream.Failure) string {
+	says := func(text string) bool { return strings.Contains(err.Text, text) }
 	var onTheWay net.Error
 	switch {
 	case says(fmt.Sprintf("(HTTP %d)", http.StatusUnauthorized)), says(fmt.Sprintf("(HTTP %d)", http.StatusForbidden)):
@@ -74,13 +76,13 @@ func advice(err *queryError) string {
 		return "sources.prometheus.url must be the address to which /api/v1/query is appended (Mimir's ends in /prometheus)"
 	case says("unreadable answer"):
 		return "sources.prometheus.url does not lead to a Prometheus query API; something else answers there"
-	case says("no answer within"), errors.As(err.cause, &onTheWay) && onTheWay.Timeout():
+	case says("no answer within"), errors.As(err.Cause, &onTheWay) && onTheWay.Timeout():
 		return "is the server overloaded, or does a NetworkPolicy or firewall drop the connection?"
 	case says("x509"), says("tls:"):
 		return "give sources.prometheus the CA and server name its certificate was made with"
 	case says("no such host"), says("connection refused"), says("server misbehaving"):
 		return "is sources.prometheus.url right, and is the server running?"
-	case err.class != unavailable:
+	case err.Class != upstream.Unavailable:
 		return "the server refuses even the query \"time()\"; see its own log"
 	}
 	return "see the server's own log"

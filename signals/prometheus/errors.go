@@ -4,75 +4,52 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
 	"time"
-	"unicode"
 
 	v1 "github.com/prometheus/client_golang/api/prometheus/v1"
+
+	"github.com/bakewatch/bakewatch/signals/upstream"
 )
-
-// class sorts a query's failure by who can do something about it. It is the value of the metric label "result".
-type class string
-
-const (
-	unavailable  class = "unavailable"   // the source did not answer, or not in full: look at the source, or the way to it
-	rejected     class = "rejected"      // the source will not run this query: look at the query
-	tooExpensive class = "too_expensive" // the query asks for more than the source or we can carry: narrow it
-)
-
-// queryError is why a query gave no answer that may be believed. Its text is one clause for people.
-type queryError struct {
-	class class
-	text  string
-	cause error
-}
-
-func (e *queryError) Error() string { return e.text }
-func (e *queryError) Unwrap() error { return e.cause }
-
-func failed(c class, cause error, format string, args ...any) *queryError {
-	return &queryError{class: c, text: fmt.Sprintf(format, args...), cause: cause}
-}
 
 // classify turns what the client returned into a queryError. status is the HTTP status last received, 0 for none; the
 // client's own error does not always tell it.
-func classify(err error, status int, timeout time.Duration) *queryError {
-	var known *queryError
+func classify(err error, status int, timeout time.Duration) *upstream.Failure {
+	var known *upstream.Failure
 	if errors.As(err, &known) { // a too large answer, said by the transport
 		return known
 	}
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
-		return failed(unavailable, err, "no answer within %s", timeout)
+		return upstream.Failed(upstream.Unavailable, err, "no answer within %s", timeout)
 	case errors.Is(err, context.Canceled):
-		return failed(unavailable, err, "the query was given up")
+		return upstream.Failed(upstream.Unavailable, err, "the query was given up")
 	}
 	kind, text := said(err)
 	switch {
 	case status == http.StatusUnauthorized || status == http.StatusForbidden:
-		return failed(unavailable, err, "access denied (HTTP %d)", status)
+		return upstream.Failed(upstream.Unavailable, err, "access denied (HTTP %d)", status)
 	case status == http.StatusTooManyRequests:
-		return failed(unavailable, err, "asked to slow down (HTTP 429)")
+		return upstream.Failed(upstream.Unavailable, err, "asked to slow down (HTTP 429)")
 	case status == http.StatusRequestEntityTooLarge || kind == v1.ErrTimeout:
-		return failed(tooExpensive, err, "query too expensive: %s", text)
+		return upstream.Failed(upstream.TooExpensive, err, "query too expensive: %s", text)
 	case status == http.StatusUnprocessableEntity || kind == v1.ErrExec:
 		if overLimit(text) {
-			return failed(tooExpensive, err, "query too expensive: %s", text)
+			return upstream.Failed(upstream.TooExpensive, err, "query too expensive: %s", text)
 		}
-		return failed(rejected, err, "query rejected: %s", text)
+		return upstream.Failed(upstream.Rejected, err, "query rejected: %s", text)
 	case status == http.StatusBadRequest || kind == v1.ErrBadData:
-		return failed(rejected, err, "query rejected: %s", text)
+		return upstream.Failed(upstream.Rejected, err, "query rejected: %s", text)
 	case status == http.StatusNotFound:
-		return failed(unavailable, err, "no query API at this address (HTTP 404)")
+		return upstream.Failed(upstream.Unavailable, err, "no query API at this address (HTTP 404)")
 	case status >= 200 && status < 300:
-		return failed(unavailable, err, "unreadable answer: %s", text)
+		return upstream.Failed(upstream.Unavailable, err, "unreadable answer: %s", text)
 	case status != 0:
-		return failed(unavailable, err, "HTTP %d: %s", status, text)
+		return upstream.Failed(upstream.Unavailable, err, "HTTP %d: %s", status, text)
 	}
-	return failed(unavailable, err, "%s", text)
+	return upstream.Failed(upstream.Unavailable, err, "%s", text)
 }
 
 // said is the server's kind of error, where it named one, and its words, bounded to one line.
@@ -85,17 +62,17 @@ func said(err error) (v1.ErrorType, string) {
 				Text string       `json:"error"`
 			}
 			if json.Unmarshal([]byte(answer.Detail), &own) == nil && own.Text != "" {
-				return own.Type, bounded(own.Text)
+				return own.Type, upstream.Bounded(own.Text)
 			}
-			return answer.Type, bounded(answer.Detail)
+			return answer.Type, upstream.Bounded(answer.Detail)
 		}
-		return answer.Type, bounded(answer.Msg)
+		return answer.Type, upstream.Bounded(answer.Msg)
 	}
 	var onTheWay *url.Error
 	if errors.As(err, &onTheWay) { // drop the address: it may hold a password, and people know which source is meant
-		return "", bounded(onTheWay.Err.Error())
+		return "", upstream.Bounded(onTheWay.Err.Error())
 	}
-	return "", bounded(err.Error())
+	return "", upstream.Bounded(err.Error())
 }
 
 // overLimit recognises the words with which Prometheus, Thanos, Mimir and VictoriaMetrics refuse a query for its size.
@@ -108,33 +85,4 @@ func overLimit(text string) bool {
 		}
 	}
 	return false
-}
-
-// boundedRunes is how much of foreign text is quoted.
-const boundedRunes = 200
-
-// bounded makes foreign text fit to quote: one line, printable, not long.
-func bounded(text string) string {
-	var out strings.Builder
-	runes, space := 0, false
-	for _, r := range text {
-		switch {
-		case unicode.IsSpace(r):
-			space = out.Len() > 0
-			continue
-		case !unicode.IsPrint(r) || r == unicode.ReplacementChar:
-			r = '?'
-		}
-		if space {
-			out.WriteByte(' ')
-			space = false
-			runes++
-		}
-		if runes++; runes > boundedRunes {
-			out.WriteString("…")
-			break
-		}
-		out.WriteRune(r)
-	}
-	return out.String()
 }

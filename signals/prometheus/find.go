@@ -17,6 +17,7 @@ import (
 	"github.com/bakewatch/bakewatch/signals"
 	"github.com/bakewatch/bakewatch/signals/prometheus/presets"
 	"github.com/bakewatch/bakewatch/signals/prometheus/promql"
+	"github.com/bakewatch/bakewatch/signals/upstream"
 )
 
 const (
@@ -152,7 +153,7 @@ func (s *Source) metricsOf(ctx context.Context, subject signals.Subject) (map[st
 }
 
 // names are the metrics that have series which match, around a time. All who ask for the same at a time share one request.
-func (s *Source) names(ctx context.Context, matches []string, at time.Time) (model.LabelValues, *queryError) {
+func (s *Source) names(ctx context.Context, matches []string, at time.Time) (model.LabelValues, *upstream.Failure) {
 	at = at.Truncate(searchGrain)
 	v, err, _ := s.searches.Do(at.String()+strings.Join(matches, "\n"), func() (any, error) {
 		var names model.LabelValues
@@ -167,7 +168,7 @@ func (s *Source) names(ctx context.Context, matches []string, at time.Time) (mod
 		return names, nil
 	})
 	if err != nil {
-		return nil, err.(*queryError) //nolint:errorlint,forcetypeassert // it is what was returned above
+		return nil, err.(*upstream.Failure) //nolint:errorlint,forcetypeassert // it is what was returned above
 	}
 	return v.(model.LabelValues), nil
 }
@@ -277,14 +278,14 @@ func limitOf(buckets model.Vector) (limit float64, why string) {
 }
 
 // vector is the answer to an instant query.
-func (s *Source) vector(ctx context.Context, text string, at time.Time) (model.Vector, *queryError) {
+func (s *Source) vector(ctx context.Context, text string, at time.Time) (model.Vector, *upstream.Failure) {
 	value, failure := s.query(ctx, text, at)
 	if failure != nil {
 		return nil, failure
 	}
 	v, ok := value.(model.Vector)
 	if !ok {
-		return nil, failed(unavailable, nil, "unreadable answer: it is not a vector")
+		return nil, upstream.Failed(upstream.Unavailable, nil, "unreadable answer: it is not a vector")
 	}
 	return v, nil
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/bakewatch/bakewatch/signals"
 	"github.com/bakewatch/bakewatch/signals/prometheus/promql"
+	"github.com/bakewatch/bakewatch/signals/upstream"
 )
 
 // form is what is asked for a query, whatever it measures: two selectors of counters. What they count together is said by
@@ -76,7 +77,7 @@ func (g *group) as(q signals.Query, errs *answer) *group {
 	if q.Good != "" || q.Histogram != "" {
 		g.goods = errs
 		if f, err := formOf(q); err == nil {
-			g.goodText = bounded(f.errors.text)
+			g.goodText = upstream.Bounded(f.errors.text)
 		}
 	}
 	return g

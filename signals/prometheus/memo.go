@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/singleflight"
+
+	"github.com/bakewatch/bakewatch/signals/upstream"
 )
 
 // Bounds of the memo. Only questions of the same tick share an answer, and a tick's questions are asked within
@@ -35,7 +37,7 @@ func (k key) String() string {
 // result is what came of a query; one of both is set.
 type result struct {
 	answer *answer
-	err    *queryError
+	err    *upstream.Failure
 }
 
 func (r result) size() int {

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/bakewatch/bakewatch/signals/upstream"
 )
 
 func keyOf(i int) key { return key{text: fmt.Sprint("q", i), time: 1, reach: 2} }
@@ -43,7 +45,7 @@ func TestMemoForgets(t *testing.T) {
 		m := newMemo()
 		defer m.close()
 		m.put(keyOf(1), result{answer: &answer{size: 1000}})
-		m.put(keyOf(2), result{err: failed(unavailable, nil, "away")})
+		m.put(keyOf(2), result{err: upstream.Failed(upstream.Unavailable, nil, "away")})
 		time.Sleep(memoFailureAge - time.Second)
 		if _, ok := m.get(keyOf(2)); !ok {
 			t.Error("a failure does not stand for its tick")

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/bakewatch/bakewatch/signals"
+	"github.com/bakewatch/bakewatch/signals/upstream"
 )
 
 // maxPods is how many pods of a side are told one by one. A side with more has only its total, and none of its pods
@@ -51,7 +52,7 @@ func tellSides(q signals.Question, windows []span, requests, errs *answer, seen 
 		service := newGroup(requests.series, errs.series, true, all).as(q.Query, errs)
 		for i, w := range windows {
 			t := service.count(w, nil)
-			candidates[i] = service.side(w, t, t.spacing, "no series for "+bounded(counted(q.Query)))
+			candidates[i] = service.side(w, t, t.spacing, "no series for "+upstream.Bounded(counted(q.Query)))
 			candidates[i].Pods = nil
 			baselines[i] = signals.Side{Missing: signals.NoSeries, Detail: "counted for the whole service; compared with its past"}
 		}
@@ -141,9 +142,9 @@ func (g *group) side(w span, t tally, spacing int64, nothing string) signals.Sid
 func noSeries(pods, query string, requests *answer) string {
 	switch {
 	case len(requests.series) == 0:
-		return "no series for " + bounded(query)
+		return "no series for " + upstream.Bounded(query)
 	case requests.podless():
-		return "the series carry no pod label: " + bounded(query)
+		return "the series carry no pod label: " + upstream.Bounded(query)
 	}
 	return "no series for " + pods
 }

@@ -26,12 +26,12 @@ import (
 	v1 "github.com/prometheus/client_golang/api/prometheus/v1"
 	"github.com/prometheus/common/config"
 	"github.com/prometheus/common/model"
-	"github.com/sony/gobreaker/v2"
 	"go.uber.org/zap"
 	"golang.org/x/sync/singleflight"
 
 	"github.com/bakewatch/bakewatch/signals"
 	"github.com/bakewatch/bakewatch/signals/prometheus/promql"
+	"github.com/bakewatch/bakewatch/signals/upstream"
 )
 
 // Defaults of Options.
@@ -62,7 +62,7 @@ type Options struct {
 	Timeout     time.Duration           // time one query may take; as long again it may wait for its turn
 	MaxInFlight int                     // queries sent at the same time
 	MaxBytes    int64                   // size of one answer, in bytes
-	Metrics     *Metrics                // made once a process; nil: not measured
+	Metrics     *upstream.Metrics       // made once a process; nil: not measured
 	Log         *zap.Logger             // nil: silent
 }
 
@@ -73,16 +73,15 @@ type Source struct {
 	client  *http.Client
 	api     v1.API
 	timeout time.Duration
-	metrics *Metrics
+	meter   upstream.Meter
 	log     *zap.Logger
 
 	memo     *memo
 	searches singleflight.Group // for metrics' names
 	bundles  bundles
 	slots    chan struct{}
-	breaker  *gobreaker.TwoStepCircuitBreaker[any]
-	words    *atomic.Pointer[string] // what it said last when it did not answer
-	ctx      context.Context         // ends with Close
+	breaker  *upstream.Breaker
+	ctx      context.Context // ends with Close
 	stop     context.CancelFunc
 
 	queries atomic.Int64
@@ -130,15 +129,10 @@ func newSource(o Options, client *http.Client) (*Source, error) {
 	if o.MaxBytes <= 0 {
 		o.MaxBytes = DefaultMaxBytes
 	}
-	if o.Metrics == nil {
-		if o.Metrics, err = NewMetrics(nil); err != nil {
-			return nil, err
-		}
-	}
 	if o.Log == nil {
 		o.Log = zap.NewNop()
 	}
-	client.Transport = &limiter{next: client.Transport, max: o.MaxBytes}
+	client.Transport = &upstream.Limiter{Next: client.Transport, Max: o.MaxBytes, Hint: "narrow its label matchers"}
 	asker, err := api.NewClient(api.Config{Address: o.URL, Client: client})
 	if err != nil {
 		return nil, fmt.Errorf("prometheus: %w", err)
@@ -148,12 +142,11 @@ func newSource(o Options, client *http.Client) (*Source, error) {
 		client:  client,
 		api:     v1.NewAPI(asker),
 		timeout: o.Timeout,
-		metrics: o.Metrics,
+		meter:   o.Metrics.Of(signals.Prometheus),
 		log:     o.Log,
 		memo:    newMemo(),
 		slots:   make(chan struct{}, o.MaxInFlight),
-		breaker: newBreaker(restFor),
-		words:   &atomic.Pointer[string]{},
+		breaker: upstream.NewBreaker(0),
 	}
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	return s, nil
@@ -309,8 +302,8 @@ func (s *Source) askBoth(ctx context.Context, q signals.Question, windows []span
 
 // naming says which of the two queries failed, where it is the query's own fault.
 func naming(query string, err error) error {
-	var failure *queryError
-	if errors.As(err, &failure) && failure.class != unavailable {
+	var failure *upstream.Failure
+	if errors.As(err, &failure) && failure.Class != upstream.Unavailable {
 		return fmt.Errorf("%s: %w", query, err)
 	}
 	return err
@@ -330,8 +323,8 @@ func (s *Source) ask(k key, tick time.Duration) arriving {
 		case !bundled:
 			return a, err
 		case err != nil:
-			var failure *queryError
-			if errors.As(err, &failure) && (failure.class == tooExpensive || errors.Is(failure.cause, context.DeadlineExceeded)) {
+			var failure *upstream.Failure
+			if errors.As(err, &failure) && (failure.Class == upstream.TooExpensive || errors.Is(failure.Cause, context.DeadlineExceeded)) {
 				s.bundles.tooMuch(own)
 			}
 			return nil, err
@@ -372,116 +365,7 @@ func (s *Source) fetch(k key) result {
 	}
 	matrix, ok := value.(model.Matrix)
 	if !ok {
-		return result{err: failed(rejected, nil, "query rejected: it must select counters, without functions or operators")}
+		return result{err: upstream.Failed(upstream.Rejected, nil, "query rejected: it must select counters, without functions or operators")}
 	}
 	return result{answer: decode(matrix, k.part)}
-}
-
-// query sends one instant query when its turn comes.
-func (s *Source) query(ctx context.Context, text string, at time.Time) (model.Value, *queryError) {
-	return s.send(ctx, at, func(ctx context.Context) (model.Value, v1.Warnings, error) {
-		value, warnings, _, err := s.api.Query(ctx, text, at)
-		return value, warnings, err
-	})
-}
-
-// send sends one query when its turn comes, and measures how it went. at is the time it is about; zero: now.
-func (s *Source) send(ctx context.Context, at time.Time, ask func(context.Context) (model.Value, v1.Warnings, error)) (model.Value, *queryError) {
-	turn := time.NewTimer(s.timeout)
-	defer turn.Stop()
-	select {
-	case s.slots <- struct{}{}:
-		defer func() { <-s.slots }()
-	case <-turn.C:
-		return nil, failed(unavailable, nil, "no turn within %s: %d queries are under way", s.timeout, cap(s.slots))
-	case <-ctx.Done():
-		return nil, classify(ctx.Err(), 0, s.timeout)
-	}
-	if err := ctx.Err(); err != nil {
-		return nil, classify(err, 0, s.timeout)
-	}
-	old := !at.IsZero() && time.Since(at) > longAgo
-	tell := func(error) {}
-	if !old { // which does not say whether the source is well
-		var err error
-		if tell, err = s.breaker.Allow(); err != nil {
-			return nil, failed(unavailable, nil, "not asked: the last %d queries were not answered, the last one with %s", tripAfter, s.lastWords())
-		}
-	}
-	ctx, cancel := context.WithTimeout(ctx, s.timeout)
-	defer cancel()
-	ctx, status := notingStatus(ctx)
-	s.queries.Add(1)
-	began := time.Now()
-	value, warnings, err := ask(ctx)
-	var failure *queryError
-	switch {
-	case err != nil:
-		failure = classify(err, *status, s.timeout)
-	case len(warnings) > 0:
-		// Thanos and its like answer in part when a store is away, and say so in a warning only.
-		failure = failed(unavailable, nil, "partial answer: %s", bounded(warnings[0]))
-	case value == nil:
-		failure = failed(unavailable, nil, "unreadable answer: it has no result")
-	}
-	if err != nil && failure.class == unavailable {
-		s.words.Store(&failure.text)
-		tell(err)
-	} else {
-		tell(nil)
-	}
-	s.observe(failure, time.Since(began), old)
-	return value, failure
-}
-
-const (
-	// tripAfter is after how many queries in a row without an answer the source is left alone, and restFor for how long: hundreds
-	// of bakes that each wait for a source that is down delay each other, and keep it from coming back.
-	tripAfter = 5
-	restFor   = 5 * time.Second
-)
-
-func newBreaker(rest time.Duration) *gobreaker.TwoStepCircuitBreaker[any] {
-	return gobreaker.NewTwoStepCircuitBreaker[any](gobreaker.Settings{Name: "prometheus", Timeout: rest,
-		IsExcluded:  func(err error) bool { return errors.Is(err, context.Canceled) }, // who asked gave up
-		ReadyToTrip: func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= tripAfter }})
-}
-
-// lastWords are what the source answered last when it did not answer.
-func (s *Source) lastWords() string {
-	if w := s.words.Load(); w != nil {
-		return *w
-	}
-	return "no answer"
-}
-
-// longAgo is when samples are so old that a query for them may fail while the source is well: it may have no such range,
-// or have it from a store that is away.
-const longAgo = 3 * time.Hour
-
-// observe measures a query, and logs when the source goes away or comes back: the change, not each query. An old range
-// does not tell.
-func (s *Source) observe(failure *queryError, took time.Duration, old bool) {
-	if s.ctx.Err() != nil { // closed: another Source, on the same metrics, may have taken its place
-		return
-	}
-	var result class
-	if failure != nil {
-		result = failure.class
-	}
-	s.metrics.observe(result, took.Seconds())
-	if old {
-		return
-	}
-	s.metrics.found(result)
-	down := result == unavailable
-	if s.down.Swap(down) == down {
-		return
-	}
-	if down {
-		s.log.Warn("prometheus is unavailable: signals read from it are missing until it answers",
-			zap.String("url", s.address), zap.String("why", failure.text))
-	} else {
-		s.log.Info("prometheus answers again", zap.String("url", s.address))
-	}
 }

@@ -20,6 +20,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/bakewatch/bakewatch/signals"
+	"github.com/bakewatch/bakewatch/signals/upstream"
 )
 
 func TestMain(m *testing.M) {
@@ -166,7 +167,7 @@ func TestFaults(t *testing.T) {
 		name    string
 		handler http.HandlerFunc
 		options Options
-		class   class
+		class   upstream.Class
 		detail  string
 	}{
 		{"timeout", func(_ http.ResponseWriter, r *http.Request) {
@@ -174,32 +175,32 @@ func TestFaults(t *testing.T) {
 			case <-slow:
 			case <-r.Context().Done():
 			}
-		}, Options{Timeout: 50 * time.Millisecond}, unavailable, "no answer within 50ms"},
-		{"hangs up", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, Options{}, unavailable, "EOF"},
-		{"internal error", answering(500, `{"status":"error","errorType":"internal","error":"disk on fire"}`), Options{}, unavailable, "HTTP 500: disk on fire"},
-		{"bad gateway", answering(502, "<html>\n\tbad\n gateway</html>"), Options{}, unavailable, "HTTP 502: <html> bad gateway</html>"},
-		{"starting", answering(503, "Service Unavailable"), Options{}, unavailable, "HTTP 503: Service Unavailable"},
-		{"server's own timeout", answering(503, `{"status":"error","errorType":"timeout","error":"query timed out in expression evaluation"}`), Options{}, tooExpensive, "query too expensive: query timed out"},
-		{"slow down", answering(429, "too many requests"), Options{}, unavailable, "asked to slow down (HTTP 429)"},
-		{"bad query", answering(400, `{"status":"error","errorType":"bad_data","error":"invalid parameter \"query\": 1:5: parse error: `+strings.Repeat("long ", 100)+`"}`), Options{}, rejected, "query rejected: invalid parameter \"query\": 1:5: parse error"},
-		{"bad query, plain", answering(400, "nope"), Options{}, rejected, "query rejected: nope"},
-		{"too many samples", answering(422, `{"status":"error","errorType":"execution","error":"query processing would load too many samples into memory in query execution"}`), Options{}, tooExpensive, "query too expensive: query processing would load too many samples"},
-		{"cannot be run", answering(422, `{"status":"error","errorType":"execution","error":"found duplicate series"}`), Options{}, rejected, "query rejected: found duplicate series"},
-		{"no credentials", answering(401, "who are you"), Options{}, unavailable, "access denied (HTTP 401)"},
-		{"wrong credentials", answering(403, "not you"), Options{}, unavailable, "access denied (HTTP 403)"},
-		{"wrong address", answering(404, "404 page not found"), Options{}, unavailable, "no query API at this address (HTTP 404)"},
-		{"a page", answering(200, "<html>hello</html>"), Options{}, unavailable, "unreadable answer: "},
-		{"half an answer", answering(200, `{"status":"success","data":{"resultType":"matrix","result":[{"met`), Options{}, unavailable, "unreadable answer: "},
-		{"no data", answering(200, `{"status":"success"}`), Options{}, unavailable, "unreadable answer: "},
-		{"status error", answering(200, `{"status":"error","errorType":"internal","error":"x"}`), Options{}, unavailable, "unreadable answer: "},
-		{"partial answer", answering(200, `{"status":"success","warnings":["store-1 is away"],"data":{"resultType":"matrix","result":[]}}`), Options{}, unavailable, "partial answer: store-1 is away"},
-		{"not a selector", answering(200, `{"status":"success","data":{"resultType":"vector","result":[]}}`), Options{}, rejected, "query rejected: it must select counters"},
-		{"too large", answering(200, matrix(counter("pod=new-1", every(0, 1000, 1, func(at float64) float64 { return at })))), Options{MaxBytes: 1000}, tooExpensive, "its answer is larger than"},
+		}, Options{Timeout: 50 * time.Millisecond}, upstream.Unavailable, "no answer within 50ms"},
+		{"hangs up", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, Options{}, upstream.Unavailable, "EOF"},
+		{"internal error", answering(500, `{"status":"error","errorType":"internal","error":"disk on fire"}`), Options{}, upstream.Unavailable, "HTTP 500: disk on fire"},
+		{"bad gateway", answering(502, "<html>\n\tbad\n gateway</html>"), Options{}, upstream.Unavailable, "HTTP 502: <html> bad gateway</html>"},
+		{"starting", answering(503, "Service Unavailable"), Options{}, upstream.Unavailable, "HTTP 503: Service Unavailable"},
+		{"server's own timeout", answering(503, `{"status":"error","errorType":"timeout","error":"query timed out in expression evaluation"}`), Options{}, upstream.TooExpensive, "query too expensive: query timed out"},
+		{"slow down", answering(429, "too many requests"), Options{}, upstream.Unavailable, "asked to slow down (HTTP 429)"},
+		{"bad query", answering(400, `{"status":"error","errorType":"bad_data","error":"invalid parameter \"query\": 1:5: parse error: `+strings.Repeat("long ", 100)+`"}`), Options{}, upstream.Rejected, "query rejected: invalid parameter \"query\": 1:5: parse error"},
+		{"bad query, plain", answering(400, "nope"), Options{}, upstream.Rejected, "query rejected: nope"},
+		{"too many samples", answering(422, `{"status":"error","errorType":"execution","error":"query processing would load too many samples into memory in query execution"}`), Options{}, upstream.TooExpensive, "query too expensive: query processing would load too many samples"},
+		{"cannot be run", answering(422, `{"status":"error","errorType":"execution","error":"found duplicate series"}`), Options{}, upstream.Rejected, "query rejected: found duplicate series"},
+		{"no credentials", answering(401, "who are you"), Options{}, upstream.Unavailable, "access denied (HTTP 401)"},
+		{"wrong credentials", answering(403, "not you"), Options{}, upstream.Unavailable, "access denied (HTTP 403)"},
+		{"wrong address", answering(404, "404 page not found"), Options{}, upstream.Unavailable, "no query API at this address (HTTP 404)"},
+		{"a page", answering(200, "<html>hello</html>"), Options{}, upstream.Unavailable, "unreadable answer: "},
+		{"half an answer", answering(200, `{"status":"success","data":{"resultType":"matrix","result":[{"met`), Options{}, upstream.Unavailable, "unreadable answer: "},
+		{"no data", answering(200, `{"status":"success"}`), Options{}, upstream.Unavailable, "unreadable answer: "},
+		{"status error", answering(200, `{"status":"error","errorType":"internal","error":"x"}`), Options{}, upstream.Unavailable, "unreadable answer: "},
+		{"partial answer", answering(200, `{"status":"success","warnings":["store-1 is away"],"data":{"resultType":"matrix","result":[]}}`), Options{}, upstream.Unavailable, "partial answer: store-1 is away"},
+		{"not a selector", answering(200, `{"status":"success","data":{"resultType":"vector","result":[]}}`), Options{}, upstream.Rejected, "query rejected: it must select counters"},
+		{"too large", answering(200, matrix(counter("pod=new-1", every(0, 1000, 1, func(at float64) float64 { return at })))), Options{MaxBytes: 1000}, upstream.TooExpensive, "its answer is larger than"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			server := script(t, c.handler)
 			reg := prometheus.NewRegistry()
-			metrics, err := NewMetrics(reg)
+			metrics, err := upstream.NewMetrics(reg)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -219,9 +220,9 @@ func TestFaults(t *testing.T) {
 				}
 				sound(t, "reading", r)
 			}
-			var failure *queryError
+			var failure *upstream.Failure
 			_, err = source.ask(key{text: `r{namespace="shop"}`, time: second(135).UnixMilli(), reach: 150_000}, 15*time.Second)(t.Context())
-			if !errors.As(err, &failure) || failure.class != c.class {
+			if !errors.As(err, &failure) || failure.Class != c.class {
 				t.Errorf("failure %v, want class %s", err, c.class)
 			}
 			if source.Queries() != 2 {
@@ -476,18 +477,18 @@ func TestBreaker(t *testing.T) {
 	server := script(t, func(w http.ResponseWriter, r *http.Request) { answering(int(status.Load()), matrix())(w, r) })
 	source := sourceOf(t, Options{URL: server.URL})
 	const rest = 100 * time.Millisecond
-	source.breaker = newBreaker(rest)
-	ask := func() *queryError {
+	source.breaker = upstream.NewBreaker(rest)
+	ask := func() *upstream.Failure {
 		_, err := source.query(t.Context(), "1", time.Time{})
 		return err
 	}
-	for range tripAfter {
-		if err := ask(); err == nil || err.class != unavailable {
+	for range upstream.TripAfter {
+		if err := ask(); err == nil || err.Class != upstream.Unavailable {
 			t.Fatalf("%v", err)
 		}
 	}
 	asked := len(server.requests())
-	if err := ask(); err == nil || err.class != unavailable || !strings.Contains(err.text, "not asked: the last 5 queries were not answered, the last one with HTTP 503") {
+	if err := ask(); err == nil || err.Class != upstream.Unavailable || !strings.Contains(err.Text, "not asked: the last 5 queries were not answered, the last one with HTTP 503") {
 		t.Errorf("%v", err)
 	}
 	if n := len(server.requests()); n != asked {
@@ -503,7 +504,7 @@ func TestBreaker(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	for range 2 * tripAfter {
+	for range 2 * upstream.TripAfter {
 		_, _ = source.query(ctx, "1", time.Time{})
 	}
 	if err := ask(); err != nil {
@@ -521,17 +522,17 @@ func TestClosed(t *testing.T) {
 	}
 }
 
-// TestMetrics: a Source built anew, and another user of the same names, go on with the metrics that are registered.
+// TestMetrics: a Source built anew goes on with the metrics there are.
 func TestMetrics(t *testing.T) {
 	reg := prometheus.NewRegistry()
+	metrics, err := upstream.NewMetrics(reg)
+	if err != nil {
+		t.Fatal(err)
+	}
 	status := 200
 	server := script(t, func(w http.ResponseWriter, r *http.Request) { answering(status, matrix())(w, r) })
 	for _, s := range []int{200, 500, 400} {
 		status = s
-		metrics, err := NewMetrics(reg)
-		if err != nil {
-			t.Fatal(err)
-		}
 		source := sourceOf(t, Options{URL: server.URL, Metrics: metrics})
 		q := asking()
 		q.Bounds = []time.Time{time.Now().Add(-time.Minute), time.Now()}
@@ -558,17 +559,12 @@ func TestMetrics(t *testing.T) {
 	if got := value(t, reg, "bakewatch_source_query_seconds", "source=prometheus"); got != 6 {
 		t.Errorf("%v queries were timed, want 6", got)
 	}
-	other := prometheus.NewRegistry()
-	other.MustRegister(prometheus.NewGauge(prometheus.GaugeOpts{Name: "bakewatch_source_up", Help: "else"}))
-	if _, err := NewMetrics(other); err == nil {
-		t.Error("a metric of another shape was taken for ours")
-	}
 }
 
 // TestOldRangesDoNotTellWhetherItIsUp: a range of a week ago may be in a store that is away, or nowhere.
 func TestOldRangesDoNotTellWhetherItIsUp(t *testing.T) {
 	reg := prometheus.NewRegistry()
-	metrics, err := NewMetrics(reg)
+	metrics, err := upstream.NewMetrics(reg)
 	if err != nil {
 		t.Fatal(err)
 	}

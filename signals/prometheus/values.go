@@ -11,6 +11,7 @@ import (
 
 	"github.com/bakewatch/bakewatch/signals"
 	"github.com/bakewatch/bakewatch/signals/prometheus/promql"
+	"github.com/bakewatch/bakewatch/signals/upstream"
 	v1 "github.com/prometheus/client_golang/api/prometheus/v1"
 	"github.com/prometheus/common/model"
 )
@@ -125,7 +126,7 @@ func (w *worth) side(at int64, window time.Duration, belongs func(pod string, at
 	if w.failure != nil {
 		return signals.Side{Missing: signals.Failed, Detail: "prometheus: " + w.failure.Error()}
 	}
-	side := signals.Side{Missing: signals.NoSeries, Detail: "no value of " + bounded(w.text)}
+	side := signals.Side{Missing: signals.NoSeries, Detail: "no value of " + upstream.Bounded(w.text)}
 	patience := max(2*time.Minute, 2*window)
 	for _, a := range w.values {
 		for i := range a.series {
@@ -213,7 +214,7 @@ func ranges(times []time.Time) []v1.Range {
 const maxSteps = 5000
 
 // askRange evaluates an expression over a range when its turn comes.
-func (s *Source) askRange(ctx context.Context, text string, r v1.Range) (model.Matrix, *queryError) {
+func (s *Source) askRange(ctx context.Context, text string, r v1.Range) (model.Matrix, *upstream.Failure) {
 	value, failure := s.send(ctx, r.End, func(ctx context.Context) (model.Value, v1.Warnings, error) {
 		value, warnings, _, err := s.api.QueryRange(ctx, text, r)
 		return value, warnings, err
@@ -223,7 +224,7 @@ func (s *Source) askRange(ctx context.Context, text string, r v1.Range) (model.M
 	}
 	matrix, ok := value.(model.Matrix)
 	if !ok {
-		return nil, failed(unavailable, nil, "unreadable answer: it is not a matrix")
+		return nil, upstream.Failed(upstream.Unavailable, nil, "unreadable answer: it is not a matrix")
 	}
 	return matrix, nil
 }
