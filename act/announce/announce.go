@@ -55,11 +55,19 @@ type Story struct {
 	Changes   []string `json:"changes,omitempty"`
 	ChangedBy string   `json:"changedBy,omitempty"`
 
+	Links []Link `json:"links,omitempty"` // where to read more
+
 	StartedAt time.Time `json:"startedAt"`
 	EndedAt   time.Time `json:"endedAt,omitzero"` // zero while the bake goes on
 
 	Decided bool              `json:"-"` // a regression was found and acted upon; who was told of it is told how it ended
 	Earlier map[string]string `json:"-"` // what receivers called the messages of earlier stages, by receiver, as far as it is on record
+}
+
+// Link leads to where there is more to read.
+type Link struct {
+	Title string `json:"title"`
+	URL   string `json:"url"` // http or https
 }
 
 // Measure is what a signal counted over the bake, "errors / requests" or, where it is a value, its median; empty: nothing.

@@ -34,7 +34,7 @@ func outlets(c *policy.Config) []outlet {
 			if err != nil {
 				return nil, err
 			}
-			return grafana.New(g.URL, client)
+			return grafana.New(g.URL, client, dashboardsOf(g)...)
 		}})
 	}
 	all = append(all, outletsOf("", c.Announce.Outlets)...)
@@ -138,7 +138,7 @@ func routesOf(c *policy.Config) map[string][]announce.Route {
 	all := map[string][]announce.Route{}
 	for _, r := range c.Announce.Routes {
 		route := func(s announce.Story, any bool) bool {
-			return r.Match.Workload(policy.Target{Namespace: s.Namespace, Kind: s.Kind, Name: s.Workload, Labels: s.Labels}) && (any || r.Match.Story(s.Severity, s.Outcome))
+			return r.Match.Workload(target(s)) && (any || r.Match.Story(s.Severity, s.Outcome))
 		}
 		for _, name := range r.To {
 			all[name] = append(all[name], route)
