@@ -52,6 +52,8 @@ type Story struct {
 
 	From      string   `json:"from,omitempty"` // "rev 6 (web-5d9f, app:v1)"
 	To        string   `json:"to"`
+	Version   string   `json:"candidateVersion,omitempty"` // what the new pods call their version, else ImageTag
+	ImageTag  string   `json:"imageTag,omitempty"`         // of the images that changed, or of all if none did; empty if they differ
 	Changes   []string `json:"changes,omitempty"`
 	ChangedBy string   `json:"changedBy,omitempty"`
 

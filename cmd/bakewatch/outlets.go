@@ -9,6 +9,7 @@ import (
 
 	"github.com/bakewatch/bakewatch/act/announce"
 	"github.com/bakewatch/bakewatch/act/announce/alertmanager"
+	"github.com/bakewatch/bakewatch/act/announce/datadog"
 	"github.com/bakewatch/bakewatch/act/announce/github"
 	"github.com/bakewatch/bakewatch/act/announce/grafana"
 	"github.com/bakewatch/bakewatch/act/announce/pagerduty"
@@ -90,6 +91,15 @@ func outletsOf(name string, o policy.Outlets) []outlet {
 				return nil, err
 			}
 			return pagerduty.New(pagerduty.Options{Name: name, RoutingKeyFile: p.RoutingKeyFile, URL: p.URL, Version: showVersion(), Title: title, Text: text, Client: client})
+		})
+	}
+	if d := o.Datadog; d != nil {
+		add("datadog", d.HTTP(), func(name string, client *http.Client) (announce.Receiver, error) {
+			title, text, err := templates(d.Wording)
+			if err != nil {
+				return nil, err
+			}
+			return datadog.New(datadog.Options{Name: name, URL: d.HTTP().URL, APIKeyFile: d.APIKeyFile, Title: title, Text: text, Client: client})
 		})
 	}
 	if s := o.Shoutrrr; s != nil {

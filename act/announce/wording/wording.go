@@ -51,7 +51,7 @@ func Parse(text string) (*Template, error) {
 		if _, err := t.write(s, nil); err != nil {
 			return nil, fmt.Errorf("with a story of stage %s: %w", s.Stage, err)
 		}
-		s.Labels, s.Changes, s.Reasons, s.Measured, s.Pods, s.Links, s.Why, s.From, s.Recovery, s.ChangedBy = nil, nil, nil, nil, nil, nil, "", "", "", ""
+		s.Labels, s.Changes, s.Reasons, s.Measured, s.Pods, s.Links, s.Why, s.From, s.Recovery, s.ChangedBy, s.Version, s.ImageTag = nil, nil, nil, nil, nil, nil, "", "", "", "", "", ""
 		if _, err := t.write(s, nil); err != nil {
 			return nil, fmt.Errorf("with a story that has no reasons, changes or earlier revision: %w", err)
 		}
@@ -120,7 +120,7 @@ func escaped(s announce.Story, escape func(string) string) view {
 		}
 		return out
 	}
-	for _, text := range []*string{&s.Bake, &s.Namespace, &s.Kind, &s.Workload, &s.Headline, &s.Why, &s.Recovery, &s.From, &s.To, &s.ChangedBy} {
+	for _, text := range []*string{&s.Bake, &s.Namespace, &s.Kind, &s.Workload, &s.Headline, &s.Why, &s.Recovery, &s.From, &s.To, &s.Version, &s.ImageTag, &s.ChangedBy} {
 		*text = safe(*text)
 	}
 	s.Reasons, s.Changes = all(s.Reasons), all(s.Changes)
@@ -155,6 +155,7 @@ func Samples() []announce.Story {
 		Labels: map[string]string{"app": "sample"}, Stage: announce.Started, Severity: announce.Info,
 		Headline: "[test] announce-test deployment/sample: watching the rollout of rev 7 over rev 6",
 		From:     "rev 6 (sample-5d9f, app:v1)", To: "rev 7 (sample-84bc, app:v2)",
+		Version: "v2", ImageTag: "v2",
 		Changes: []string{"image app:v1 → app:v2", "env LIMIT changed"}, ChangedBy: "announce-test",
 		Links:     []announce.Link{{Title: "Bakewatch", URL: "https://example.com/bakewatch?of=announce-test"}},
 		StartedAt: at,
