@@ -1,8 +1,10 @@
 package bake
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/bakewatch/bakewatch/act/announce"
@@ -16,7 +18,7 @@ func story(b *v1alpha1.Bake, stage announce.Stage) announce.Story {
 	s := announce.Story{
 		Bake: id(b), Namespace: b.Namespace, Kind: sp.Workload.Kind, Workload: sp.Workload.Name, UID: sp.Workload.UID,
 		Labels: sp.Labels, Stage: stage, Outcome: string(st.Outcome), Observed: st.Observed, Headline: headline(b, stage), Why: st.Why,
-		To: long(sp.To), Changes: sp.Changes, ChangedBy: sp.ChangedBy, StartedAt: sp.StartedAt.Time,
+		To: long(sp.To), Version: cmp.Or(sp.To.Version, imageTag(sp)), ImageTag: imageTag(sp), Changes: sp.Changes, ChangedBy: sp.ChangedBy, StartedAt: sp.StartedAt.Time,
 		Severity: matters(b, stage), Decided: st.Rollback != nil || writtenBack(sp), Earlier: earlier(b, stage),
 	}
 	if sp.From != nil {
@@ -143,4 +145,28 @@ func long(r v1alpha1.Revision) string {
 		s += ", " + i
 	}
 	return s + ")"
+}
+
+// imageTag is the tag of the images that the rollout changed, or of all if it changed none; empty if they have none or several,
+// or one that names no version.
+func imageTag(sp v1alpha1.BakeSpec) string {
+	var changed []string
+	for _, image := range sp.To.Images {
+		if sp.From == nil || !slices.Contains(sp.From.Images, image) {
+			changed = append(changed, image)
+		}
+	}
+	if len(changed) == 0 {
+		changed = sp.To.Images
+	}
+	tag := ""
+	for i, image := range changed {
+		image, _, _ = strings.Cut(image, "@") // a digest
+		_, mine, _ := strings.Cut(image[strings.LastIndex(image, "/")+1:], ":")
+		if mine == "" || mine == "latest" || i > 0 && mine != tag {
+			return ""
+		}
+		tag = mine
+	}
+	return tag
 }

@@ -26,7 +26,7 @@ signals:
       by: pod
     threshold: {max: 5%, increase: 2x, floor: 0.5%, minRequests: 50, ticks: 2}
 announce:
-  grafana: {url: $(address grafana)}
+  grafana: {url: $(address grafana), dashboards: [{tag: services}]}
   alertmanager: {url: $(address alertmanager)}
   webhook: {url: $(address webhook)/bakewatch}
 " | "$kubectl" apply -f -

@@ -69,6 +69,8 @@ type Outlets struct {
 	GitHub    *GitHub    `json:"github,omitempty"`
 	PagerDuty *PagerDuty `json:"pagerduty,omitempty"`
 	Shoutrrr  *Shoutrrr  `json:"shoutrrr,omitempty"`
+
+	Datadog *DatadogEvents `json:"datadog,omitempty"`
 }
 
 // each is what is there of o, by its key.
@@ -88,6 +90,9 @@ func (o Outlets) each() map[string]filler {
 	}
 	if o.Shoutrrr != nil {
 		all["shoutrrr"] = o.Shoutrrr
+	}
+	if o.Datadog != nil {
+		all["datadog"] = o.Datadog
 	}
 	return all
 }
@@ -117,6 +122,9 @@ func (k *checker) outlets(path string, o Outlets) {
 	}
 	if o.Shoutrrr != nil {
 		k.shoutrrr(join(path, "shoutrrr"), *o.Shoutrrr)
+	}
+	if o.Datadog != nil {
+		k.datadogEvents(join(path, "datadog"), *o.Datadog)
 	}
 }
 

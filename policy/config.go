@@ -163,12 +163,14 @@ type Announce struct {
 	Outlets
 	Receivers map[string]Outlets `json:"receivers,omitempty"` // more of them, by name, each with one outlet
 	Routes    []Route            `json:"routes,omitempty"`
+	Links     []Link             `json:"links,omitempty"` // in what is told
 }
 
 // Grafana is where bakes become annotations.
 type Grafana struct {
 	HTTP
-	TokenFile string `json:"tokenFile"` // service account token
+	TokenFile  string      `json:"tokenFile"`            // service account token
+	Dashboards []Dashboard `json:"dashboards,omitempty"` // that show them, beside those that ask for their tags
 }
 
 // Alertmanager is where alerts are sent.

@@ -54,14 +54,19 @@ func (d *Datadog) fill() {
 // site is the name of one of Datadog's sites, those that are yet to come included.
 var site = regexp.MustCompile(`^([a-z]{2}[0-9]+\.)?(datadoghq\.com|datadoghq\.eu|ddog-gov\.com)$`)
 
+// site checks where Datadog is: one of its sites, or an address in between.
+func (k *checker) site(path, name, address string) {
+	switch {
+	case name != "" && address != "":
+		k.errorf(path, "needs either site, or url for an address in between such as a proxy's, and not both")
+	case address == "" && !site.MatchString(name):
+		k.errorf(join(path, "site"), "must be one of Datadog's sites, such as datadoghq.com, datadoghq.eu, us3.datadoghq.com, us5.datadoghq.com, ap1.datadoghq.com or ddog-gov.com, not %s; it is in the address of Datadog's pages, behind app. where there is one", quote(name))
+	}
+}
+
 func (k *checker) datadog(d Datadog) {
 	const path = "sources.datadog"
-	switch {
-	case d.Site != "" && d.URL != "":
-		k.errorf(path, "needs either site, or url for an address in between such as a proxy's, and not both")
-	case d.URL == "" && !site.MatchString(d.Site):
-		k.errorf(path+".site", "must be one of Datadog's sites, such as datadoghq.com, datadoghq.eu, us3.datadoghq.com, us5.datadoghq.com, ap1.datadoghq.com or ddog-gov.com, not %s; it is in the address of Datadog's pages, behind app. where there is one", quote(d.Site))
-	}
+	k.site(path, d.Site, d.URL)
 	k.http(path, HTTP{URL: d.URL, Timeout: d.Timeout}, false)
 	for _, key := range []struct{ name, file string }{{"apiKeyFile", d.APIKeyFile}, {"appKeyFile", d.AppKeyFile}} {
 		if key.file == "" {

@@ -322,6 +322,7 @@ func (k *checker) announce(a Announce) {
 		}
 		k.http(path, g.HTTP, g.TokenFile != "")
 		k.file(path+".tokenFile", g.TokenFile)
+		k.dashboards(path+".dashboards", g.Dashboards)
 	}
 	if m := a.Alertmanager; m != nil {
 		const path = "announce.alertmanager"
@@ -333,6 +334,7 @@ func (k *checker) announce(a Announce) {
 	}
 	k.outlets("announce", a.Outlets)
 	k.routes(a)
+	k.links(a.Links)
 }
 
 // http checks h; token says that a bearer token goes with it. The URL itself is never shown: it may hold a secret.

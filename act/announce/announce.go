@@ -52,14 +52,24 @@ type Story struct {
 
 	From      string   `json:"from,omitempty"` // "rev 6 (web-5d9f, app:v1)"
 	To        string   `json:"to"`
+	Version   string   `json:"candidateVersion,omitempty"` // what the new pods call their version, else ImageTag
+	ImageTag  string   `json:"imageTag,omitempty"`         // of the images that changed, or of all if none did; empty if they differ
 	Changes   []string `json:"changes,omitempty"`
 	ChangedBy string   `json:"changedBy,omitempty"`
+
+	Links []Link `json:"links,omitempty"` // where to read more
 
 	StartedAt time.Time `json:"startedAt"`
 	EndedAt   time.Time `json:"endedAt,omitzero"` // zero while the bake goes on
 
 	Decided bool              `json:"-"` // a regression was found and acted upon; who was told of it is told how it ended
 	Earlier map[string]string `json:"-"` // what receivers called the messages of earlier stages, by receiver, as far as it is on record
+}
+
+// Link leads to where there is more to read.
+type Link struct {
+	Title string `json:"title"`
+	URL   string `json:"url"` // http or https
 }
 
 // Measure is what a signal counted over the bake, "errors / requests" or, where it is a value, its median; empty: nothing.

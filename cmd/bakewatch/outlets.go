@@ -9,6 +9,7 @@ import (
 
 	"github.com/bakewatch/bakewatch/act/announce"
 	"github.com/bakewatch/bakewatch/act/announce/alertmanager"
+	"github.com/bakewatch/bakewatch/act/announce/datadog"
 	"github.com/bakewatch/bakewatch/act/announce/github"
 	"github.com/bakewatch/bakewatch/act/announce/grafana"
 	"github.com/bakewatch/bakewatch/act/announce/pagerduty"
@@ -34,7 +35,7 @@ func outlets(c *policy.Config) []outlet {
 			if err != nil {
 				return nil, err
 			}
-			return grafana.New(g.URL, client)
+			return grafana.New(g.URL, client, dashboardsOf(g)...)
 		}})
 	}
 	all = append(all, outletsOf("", c.Announce.Outlets)...)
@@ -92,6 +93,15 @@ func outletsOf(name string, o policy.Outlets) []outlet {
 			return pagerduty.New(pagerduty.Options{Name: name, RoutingKeyFile: p.RoutingKeyFile, URL: p.URL, Version: showVersion(), Title: title, Text: text, Client: client})
 		})
 	}
+	if d := o.Datadog; d != nil {
+		add("datadog", d.HTTP(), func(name string, client *http.Client) (announce.Receiver, error) {
+			title, text, err := templates(d.Wording)
+			if err != nil {
+				return nil, err
+			}
+			return datadog.New(datadog.Options{Name: name, URL: d.HTTP().URL, APIKeyFile: d.APIKeyFile, Title: title, Text: text, Client: client})
+		})
+	}
 	if s := o.Shoutrrr; s != nil {
 		name := cmp.Or(name, "shoutrrr")
 		all = append(all, outlet{name, func() (announce.Receiver, error) {
@@ -138,7 +148,7 @@ func routesOf(c *policy.Config) map[string][]announce.Route {
 	all := map[string][]announce.Route{}
 	for _, r := range c.Announce.Routes {
 		route := func(s announce.Story, any bool) bool {
-			return r.Match.Workload(policy.Target{Namespace: s.Namespace, Kind: s.Kind, Name: s.Workload, Labels: s.Labels}) && (any || r.Match.Story(s.Severity, s.Outcome))
+			return r.Match.Workload(target(s)) && (any || r.Match.Story(s.Severity, s.Outcome))
 		}
 		for _, name := range r.To {
 			all[name] = append(all[name], route)

@@ -21,6 +21,7 @@ announce:
   pagerduty: {routingKeyFile: /secrets/pagerduty}
   alertmanager: {url: http://alertmanager}
   shoutrrr: {urlFile: /secrets/discord}
+  datadog: {apiKeyFile: /secrets/datadog}
   receivers:
     mail: {shoutrrr: {urlFile: /secrets/smtp, text: "{{.Why}}"}}
     pay-team: {slack: {tokenFile: /secrets/slack, channel: pay}}
@@ -53,14 +54,14 @@ func TestRoutes(t *testing.T) {
 		story announce.Story
 		want  []string
 	}{
-		{announce.Story{Namespace: "shop", Stage: announce.Started, Severity: info}, []string{"grafana", "webhook"}},
-		{announce.Story{Namespace: "shop", Stage: announce.Deciding, Severity: critical, Decided: true}, []string{"grafana", "webhook", "slack"}},
-		{announce.Story{Namespace: "shop", Stage: announce.Ended, Severity: critical, Decided: true, Outcome: "RolledBack"}, []string{"grafana", "webhook", "slack", "github"}},
-		{announce.Story{Namespace: "shop", Stage: announce.Ended, Severity: info, Outcome: "Passed"}, []string{"grafana", "webhook", "github", "shoutrrr", "mail"}},
-		{announce.Story{Namespace: "pay-eu", Stage: announce.Started, Severity: info}, []string{"grafana", "webhook", "pay-team"}},
-		{announce.Story{Namespace: "pay-eu", Stage: announce.Ended, Severity: info, Outcome: "Passed"}, []string{"grafana", "webhook", "github", "shoutrrr", "mail", "pay-issues", "pay-team"}},
-		{announce.Story{Namespace: "pay-eu", Stage: announce.Ended, Severity: critical, Outcome: "Held"}, []string{"grafana", "webhook", "slack", "github", "pagerduty", "pay-issues", "pay-team"}},
-		{announce.Story{Namespace: "pay-eu", Stage: announce.Ended, Severity: "warning", Observed: true, Outcome: "Held"}, []string{"grafana", "webhook", "slack", "github", "pay-team"}},
+		{announce.Story{Namespace: "shop", Stage: announce.Started, Severity: info}, []string{"grafana", "webhook", "datadog"}},
+		{announce.Story{Namespace: "shop", Stage: announce.Deciding, Severity: critical, Decided: true}, []string{"grafana", "webhook", "slack", "datadog"}},
+		{announce.Story{Namespace: "shop", Stage: announce.Ended, Severity: critical, Decided: true, Outcome: "RolledBack"}, []string{"grafana", "webhook", "slack", "github", "datadog"}},
+		{announce.Story{Namespace: "shop", Stage: announce.Ended, Severity: info, Outcome: "Passed"}, []string{"grafana", "webhook", "github", "datadog", "shoutrrr", "mail"}},
+		{announce.Story{Namespace: "pay-eu", Stage: announce.Started, Severity: info}, []string{"grafana", "webhook", "datadog", "pay-team"}},
+		{announce.Story{Namespace: "pay-eu", Stage: announce.Ended, Severity: info, Outcome: "Passed"}, []string{"grafana", "webhook", "github", "datadog", "shoutrrr", "mail", "pay-issues", "pay-team"}},
+		{announce.Story{Namespace: "pay-eu", Stage: announce.Ended, Severity: critical, Outcome: "Held"}, []string{"grafana", "webhook", "slack", "github", "pagerduty", "datadog", "pay-issues", "pay-team"}},
+		{announce.Story{Namespace: "pay-eu", Stage: announce.Ended, Severity: "warning", Observed: true, Outcome: "Held"}, []string{"grafana", "webhook", "slack", "github", "datadog", "pay-team"}},
 		{announce.Story{Namespace: "pay-eu", Stage: announce.Resolved, Severity: critical, Outcome: "Held"}, []string{"pagerduty"}},
 	} {
 		if got := r.Receivers(c.story); !slices.Equal(got, c.want) {

@@ -34,6 +34,7 @@ type receivers struct {
 	mu     sync.RWMutex
 	list   []announce.Receiver
 	routes map[string][]announce.Route // by the receiver they name
+	links  []link
 	alerts *alertmanager.Client
 	broken []string // receivers that could not be built
 }
@@ -65,7 +66,7 @@ func (r *receivers) use(c *policy.Config) {
 	for name, err := range broken {
 		r.troubles.Set(name, err, false)
 	}
-	r.alerts, r.list, r.routes = alerts, list, routesOf(c)
+	r.alerts, r.list, r.routes, r.links = alerts, list, routesOf(c), linksOf(c)
 	r.desk.SetReceivers(list)
 }
 
@@ -82,7 +83,7 @@ func (r *receivers) Tell(s announce.Story, told []string) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	_, rest := r.split(s)
-	r.desk.Tell(s, append(rest, told...)...)
+	r.desk.Tell(linked(s, r.links), append(rest, told...)...)
 }
 
 // split are the names of those who are to hear a story, and of the rest.

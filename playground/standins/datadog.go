@@ -26,6 +26,7 @@ const (
 //	GET /api/v1/query      metrics, as buckets; needs both keys
 //	GET /api/v1/metrics    names of the metrics that had points, by tag_filter; needs both keys
 //	GET /api/v1/monitor    a monitor for each alert rule of Prometheus, by monitor_tags; needs both keys
+//	POST /api/v1/events    an event, which is kept in /_sent; needs the API key
 //	GET, DELETE /_sent     the requests
 //	PUT, DELETE /_fault    what is to go wrong, see Fault
 //	PUT /_keys             {"api": …, "app": …}: keys that were rotated
@@ -89,6 +90,7 @@ func NewDatadog(prometheus string) *Datadog {
 	d.mux.HandleFunc("GET /api/v1/query", d.guard(d.query))
 	d.mux.HandleFunc("GET /api/v1/metrics", d.guard(d.metrics))
 	d.mux.HandleFunc("GET /api/v1/monitor", d.guard(d.monitors))
+	d.mux.HandleFunc("POST /api/v1/events", d.event)
 	d.mux.HandleFunc("/_sent", d.journal.show)
 	d.mux.HandleFunc("PUT /_fault", d.setFault)
 	d.mux.HandleFunc("DELETE /_fault", func(w http.ResponseWriter, _ *http.Request) {

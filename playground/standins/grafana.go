@@ -34,7 +34,7 @@ type Annotation struct {
 	Data         map[string]any `json:"data"`
 }
 
-// Grafana plays the annotation part of Grafana's HTTP API.
+// Grafana plays the parts of Grafana's HTTP API for annotations and for finding dashboards.
 type Grafana struct {
 	token   string
 	mux     *http.ServeMux
@@ -43,11 +43,12 @@ type Grafana struct {
 	mu          sync.Mutex
 	nextID      int64
 	annotations []Annotation
+	dashboards  []dashboard
 }
 
-// NewGrafana returns an empty one. With a token, every call must carry it as a bearer; without, all are let in.
+// NewGrafana returns one with a dashboard, and without annotations. With a token, every call must carry it as a bearer; without, all are let in.
 func NewGrafana(token string) *Grafana {
-	g := &Grafana{token: token, mux: http.NewServeMux()}
+	g := &Grafana{token: token, mux: http.NewServeMux(), dashboards: []dashboard{{ID: 1, UID: "services", Title: "Services", Tags: []string{"services"}}}}
 	g.mux.HandleFunc("GET /api/health", func(w http.ResponseWriter, _ *http.Request) {
 		reply(w, http.StatusOK, map[string]string{"commit": "playground", "database": "ok", "version": "12.0.0"})
 	})
@@ -58,6 +59,9 @@ func NewGrafana(token string) *Grafana {
 	g.mux.HandleFunc("PUT /api/annotations/{id}", g.guard(g.replace))
 	g.mux.HandleFunc("PATCH /api/annotations/{id}", g.guard(g.patch))
 	g.mux.HandleFunc("DELETE /api/annotations/{id}", g.guard(g.remove))
+	g.mux.HandleFunc("GET /api/search", g.guard(g.search))
+	g.mux.HandleFunc("POST /api/dashboards/db", g.guard(g.saveDashboard))
+	g.mux.HandleFunc("GET /api/dashboards/uid/{uid}", g.guard(g.getDashboard))
 	g.mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { reply(w, http.StatusNotFound, message("Not found")) })
 	return g
 }
@@ -173,6 +177,12 @@ func (g *Grafana) create(_ *http.Request, body []byte) answer {
 	g.nextID++
 	a := Annotation{ID: g.nextID, UserID: 1, Login: "bakewatch", Email: "bakewatch@localhost", Data: map[string]any{}}
 	c.apply(&a)
+	a.DashboardID = 0
+	if i := g.dashboard(a.DashboardUID); i >= 0 {
+		a.DashboardID = g.dashboards[i].ID
+	} else {
+		a.DashboardUID = "" // Grafana takes it for one of the organisation then
+	}
 	a.Created = a.Updated
 	if a.Time == 0 {
 		a.Time, a.TimeEnd = a.Created, a.Created

@@ -10,6 +10,7 @@ import (
 	"github.com/go-openapi/strfmt"
 	goapi "github.com/grafana/grafana-openapi-client-go/client"
 	"github.com/grafana/grafana-openapi-client-go/client/annotations"
+	"github.com/grafana/grafana-openapi-client-go/client/search"
 	"github.com/grafana/grafana-openapi-client-go/models"
 )
 
@@ -60,5 +61,52 @@ func TestVendorsClient(t *testing.T) {
 	}
 	if _, err := c.DeleteAnnotationByID(id); err != nil {
 		t.Error(err)
+	}
+}
+
+// Dashboards are found by tag and by uid, and what is written on one that is not there is the organisation's, as with Grafana.
+func TestDashboardsByVendorsClient(t *testing.T) {
+	s := httptest.NewServer(NewGrafana(""))
+	defer s.Close()
+	c := goapi.NewHTTPClientWithConfig(strfmt.Default, &goapi.TransportConfig{Host: strings.TrimPrefix(s.URL, "http://"), BasePath: "/api", Schemes: []string{"http"}})
+	saved, err := c.Dashboards.PostDashboard(&models.SaveDashboardCommand{Dashboard: map[string]any{"uid": "pay", "title": "Pay", "tags": []string{"services", "tier-1"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Dashboards.GetDashboardByUID(*saved.Payload.UID); err != nil {
+		t.Error(err)
+	}
+	for _, q := range []struct {
+		params *search.SearchParams
+		want   string
+	}{
+		{search.NewSearchParams().WithTag([]string{"services"}), "pay services"},
+		{search.NewSearchParams().WithTag([]string{"services", "tier-1"}), "pay"},
+		{search.NewSearchParams().WithDashboardUIDs([]string{"services"}), "services"},
+		{search.NewSearchParams().WithDashboardUIDs([]string{"services", "pay"}), ""}, // the client joins them with a comma
+		{search.NewSearchParams().WithTag([]string{"none"}), ""},
+	} {
+		found, err := c.Search.Search(q.params)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var uids []string
+		for _, hit := range found.Payload {
+			uids = append(uids, hit.UID)
+		}
+		if got := strings.Join(uids, " "); got != q.want {
+			t.Errorf("found %q, want %q", got, q.want)
+		}
+	}
+	text := "bake of shop/web"
+	for uid, want := range map[string]string{"pay": "pay", "gone": ""} {
+		added, err := c.Annotations.PostAnnotation(&models.PostAnnotationsCmd{Text: &text, Time: 1000, DashboardUID: uid, PanelID: 3})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := c.Annotations.GetAnnotationByID(strconv.FormatInt(*added.Payload.ID, 10))
+		if err != nil || got.Payload.DashboardUID != want {
+			t.Errorf("written on %q, is on %q, %v", uid, got.Payload.DashboardUID, err)
+		}
 	}
 }

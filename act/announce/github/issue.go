@@ -25,7 +25,8 @@ var (
 {{end}}| judged | {{.To}} |
 {{with .ChangedBy}}| changed by | {{.}} |
 {{end}}| rollout began | {{.StartedAt.UTC.Format "2006-01-02 15:04:05"}} UTC |
-{{if not .EndedAt.IsZero}}| ended | {{.EndedAt.UTC.Format "2006-01-02 15:04:05"}} UTC, {{.Outcome}} |
+{{range .Links}}| {{.Title}} | <{{.URL}}> |
+{{end}}{{if not .EndedAt.IsZero}}| ended | {{.EndedAt.UTC.Format "2006-01-02 15:04:05"}} UTC, {{.Outcome}} |
 {{end}}
 {{with .Changes}}### What changed
 {{range .}}

@@ -45,7 +45,7 @@ func tag(key, value string) string {
 	return key + ":" + value
 }
 
-// text is what a tooltip shows: HTML, in which nothing but our own line breaks and one bold line is markup.
+// text is what a tooltip shows: HTML, in which nothing but our own line breaks, one bold line and links is markup.
 func text(s announce.Story) string {
 	t := &tooltip{left: maxText}
 	t.line("<b>", s.Headline, "</b>")
@@ -60,6 +60,7 @@ func text(s announce.Story) string {
 	if s.ChangedBy != "" {
 		t.line("by ", s.ChangedBy, "")
 	}
+	t.links(s.Links)
 	return t.out.String()
 }
 
@@ -97,4 +98,17 @@ func (t *tooltip) line(before, raw, after string) {
 	}
 	t.out.WriteString(before + body.String() + after)
 	t.left = room + ellipsis
+}
+
+// links is one line of them. One that does not fit is left out.
+func (t *tooltip) links(all []announce.Link) {
+	before := "<br>"
+	for _, l := range all {
+		element := `<a href="` + html.EscapeString(l.URL) + `" target="_blank">` + html.EscapeString(announce.OneLine(l.Title)) + `</a>`
+		if n := utf8.RuneCountInString(before + element); n <= t.left {
+			t.out.WriteString(before + element)
+			t.left -= n
+			before = " · "
+		}
+	}
 }

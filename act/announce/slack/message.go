@@ -25,7 +25,7 @@ var (
 {{- with .Changes}}
 Changed: {{join "; " .}}{{end}}
 {{- with .ChangedBy}} (by {{.}}){{end}}`)
-	details = wording.Must(`{{with .From}}from {{.}} {{end}}to {{.To}} · bake {{.Bake}}`)
+	details = wording.Must(`{{with .From}}from {{.}} {{end}}to {{.To}} · bake {{.Bake}}{{range .Links}} · <{{.URL}}|{{.Title}}>{{end}}`)
 )
 
 // message is a story as Slack shows it.

@@ -51,7 +51,7 @@ func Parse(text string) (*Template, error) {
 		if _, err := t.write(s, nil); err != nil {
 			return nil, fmt.Errorf("with a story of stage %s: %w", s.Stage, err)
 		}
-		s.Labels, s.Changes, s.Reasons, s.Measured, s.Pods, s.Why, s.From, s.Recovery, s.ChangedBy = nil, nil, nil, nil, nil, "", "", "", ""
+		s.Labels, s.Changes, s.Reasons, s.Measured, s.Pods, s.Links, s.Why, s.From, s.Recovery, s.ChangedBy, s.Version, s.ImageTag = nil, nil, nil, nil, nil, nil, "", "", "", "", "", ""
 		if _, err := t.write(s, nil); err != nil {
 			return nil, fmt.Errorf("with a story that has no reasons, changes or earlier revision: %w", err)
 		}
@@ -120,7 +120,7 @@ func escaped(s announce.Story, escape func(string) string) view {
 		}
 		return out
 	}
-	for _, text := range []*string{&s.Bake, &s.Namespace, &s.Kind, &s.Workload, &s.Headline, &s.Why, &s.Recovery, &s.From, &s.To, &s.ChangedBy} {
+	for _, text := range []*string{&s.Bake, &s.Namespace, &s.Kind, &s.Workload, &s.Headline, &s.Why, &s.Recovery, &s.From, &s.To, &s.Version, &s.ImageTag, &s.ChangedBy} {
 		*text = safe(*text)
 	}
 	s.Reasons, s.Changes = all(s.Reasons), all(s.Changes)
@@ -137,6 +137,10 @@ func escaped(s announce.Story, escape func(string) string) view {
 	for i, p := range s.Pods {
 		s.Pods[i] = announce.Pod{Name: safe(p.Name), State: safe(p.State), Restarts: p.Restarts, Events: all(p.Events), Lines: all(p.Lines)}
 	}
+	s.Links = slices.Clone(s.Links)
+	for i, l := range s.Links {
+		s.Links[i] = announce.Link{Title: safe(l.Title), URL: announce.OneLine(l.URL)} // an address is escaped already
+	}
 	s.Earlier = nil
 	return view{s, slices.DeleteFunc(slices.Clone(s.Reasons), func(reason string) bool { return reason == s.Why })}
 }
@@ -151,7 +155,9 @@ func Samples() []announce.Story {
 		Labels: map[string]string{"app": "sample"}, Stage: announce.Started, Severity: announce.Info,
 		Headline: "[test] announce-test deployment/sample: watching the rollout of rev 7 over rev 6",
 		From:     "rev 6 (sample-5d9f, app:v1)", To: "rev 7 (sample-84bc, app:v2)",
+		Version: "v2", ImageTag: "v2",
 		Changes: []string{"image app:v1 → app:v2", "env LIMIT changed"}, ChangedBy: "announce-test",
+		Links:     []announce.Link{{Title: "Bakewatch", URL: "https://example.com/bakewatch?of=announce-test"}},
 		StartedAt: at,
 	}
 	deciding := started
@@ -189,7 +195,7 @@ func checkLoops(nodes *parse.ListNode, list bool) error {
 		case *parse.RangeNode:
 			branch, inside = &n.BranchNode, false
 			if overDot := list && n.Pipe.String() == "."; !overDot && !overField(n.Pipe) {
-				return fmt.Errorf("line %d: range over %s: it may only go over a list of the story, such as .Reasons, .Others, .Changes, .Measured or .Pods", n.Line, n.Pipe)
+				return fmt.Errorf("line %d: range over %s: it may only go over a list of the story, such as .Reasons, .Others, .Changes, .Measured, .Links or .Pods", n.Line, n.Pipe)
 			}
 		case *parse.IfNode:
 			branch = &n.BranchNode

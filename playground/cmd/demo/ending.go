@@ -48,31 +48,35 @@ func (d *demo) allBakes(ctx context.Context) (string, error) {
 	return strings.Join(got, ", "), nil
 }
 
-// allAnnotations holds if each bake has one annotation, closed with its outcome.
+// allAnnotations holds if each bake has one annotation of the organisation, and one on the dashboard, closed with its outcome.
 func (d *demo) allAnnotations(ctx context.Context) (string, error) {
 	bakes, err := d.bakes(ctx)
 	if err != nil {
 		return "", err
 	}
-	found, err := d.annotations(ctx, "bakewatch")
-	if err != nil {
-		return "", err
-	}
-	for _, b := range bakes {
-		mine := 0
-		for _, a := range found {
-			if slices.Contains(a.Tags, "bake:"+b.id()) && slices.Contains(a.Tags, "outcome:"+b.Status.Outcome) && a.Time < a.TimeEnd {
-				mine++
+	total := 0
+	for _, dashboard := range []string{"", "services"} {
+		found, err := d.annotations(ctx, dashboard, "bakewatch")
+		if err != nil {
+			return "", err
+		}
+		for _, b := range bakes {
+			mine := 0
+			for _, a := range found {
+				if slices.Contains(a.Tags, "bake:"+b.id()) && slices.Contains(a.Tags, "outcome:"+b.Status.Outcome) && a.Time < a.TimeEnd {
+					mine++
+				}
+			}
+			if mine != 1 {
+				return wrong("%s (%s) has %d on the dashboard %q", b.id(), b.Status.Outcome, mine, dashboard)
 			}
 		}
-		if mine != 1 {
-			return wrong("%s (%s) has %d", b.id(), b.Status.Outcome, mine)
+		if len(found) != len(bakes) {
+			return wrong("there are %d for %d bakes on the dashboard %q", len(found), len(bakes), dashboard)
 		}
+		total += len(found)
 	}
-	if len(found) != len(bakes) {
-		return wrong("there are %d for %d bakes", len(found), len(bakes))
-	}
-	return fmt.Sprintf("%d regions for %d bakes", len(found), len(bakes)), nil
+	return fmt.Sprintf("%d regions for %d bakes", total, len(bakes)), nil
 }
 
 // resolved holds once Alertmanager was told that the alert is over, and has passed that on.

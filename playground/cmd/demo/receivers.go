@@ -11,30 +11,34 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// annotated holds if Grafana has the bake's story, once.
-func (d *demo) annotated(ctx context.Context) (string, error) {
-	b, err := d.bakeOf(ctx, 2)
-	if err != nil {
-		return "", err
-	}
-	found, err := d.annotations(ctx, "bakewatch", "bake:"+b.id())
-	if err != nil {
-		return "", err
-	}
-	if len(found) != 1 {
-		return wrong("there are %d", len(found))
-	}
-	a := found[0]
-	for _, tag := range []string{"namespace:shop", "workload:Deployment/web", "outcome:RolledBack"} {
-		if !slices.Contains(a.Tags, tag) {
-			return wrong("its tags %q lack %s", a.Tags, tag)
+// annotated holds if Grafana has the bake's story, once, for the organisation or on a dashboard.
+func (d *demo) annotated(dashboard string) func(context.Context) (string, error) {
+	return func(ctx context.Context) (string, error) {
+		b, err := d.bakeOf(ctx, 2)
+		if err != nil {
+			return "", err
 		}
+		found, err := d.annotations(ctx, dashboard, "bakewatch", "bake:"+b.id())
+		if err != nil {
+			return "", err
+		}
+		if len(found) != 1 {
+			return wrong("there are %d", len(found))
+		}
+		a := found[0]
+		for _, tag := range []string{"namespace:shop", "workload:Deployment/web", "outcome:RolledBack"} {
+			if !slices.Contains(a.Tags, tag) {
+				return wrong("its tags %q lack %s", a.Tags, tag)
+			}
+		}
+		if a.Time >= a.TimeEnd {
+			return wrong("it is no region: from %d to %d", a.Time, a.TimeEnd)
+		}
+		if dashboard == "" {
+			d.annotation = a
+		}
+		return fmt.Sprintf("from %s to %s, tagged %s", clock(time.UnixMilli(a.Time)), clock(time.UnixMilli(a.TimeEnd)), strings.Join(a.Tags, " ")), nil
 	}
-	if a.Time >= a.TimeEnd {
-		return wrong("it is no region: from %d to %d", a.Time, a.TimeEnd)
-	}
-	d.annotation = a
-	return fmt.Sprintf("from %s to %s, tagged %s", clock(time.UnixMilli(a.Time)), clock(time.UnixMilli(a.TimeEnd)), strings.Join(a.Tags, " ")), nil
 }
 
 const alertName = "BakewatchRolledBack"

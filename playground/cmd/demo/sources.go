@@ -126,12 +126,15 @@ type annotation struct {
 	TimeEnd int64    `json:"timeEnd"`
 	Tags    []string `json:"tags"`
 	Text    string   `json:"text"`
+
+	DashboardUID string `json:"dashboardUID"` // empty: it is the organisation's
 }
 
-// annotations are those with all of the tags.
-func (d *demo) annotations(ctx context.Context, tags ...string) (found []annotation, err error) {
+// annotations are those of the organisation, or of a dashboard, with all of the tags.
+func (d *demo) annotations(ctx context.Context, dashboard string, tags ...string) (found []annotation, err error) {
 	q := url.Values{"type": {"annotation"}, "tags": tags}
 	err = fetchJSON(ctx, d.addresses.Grafana+"/api/annotations?"+q.Encode(), &found)
+	found = slices.DeleteFunc(found, func(a annotation) bool { return a.DashboardUID != dashboard })
 	for _, a := range slices.Backward(found) { // the newest comes first
 		d.narrateAnnotation(a)
 	}

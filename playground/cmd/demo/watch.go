@@ -32,7 +32,10 @@ func (d *demo) watch(ctx context.Context) {
 	every(2*time.Second, d.watchRates())
 	// Reading these narrates what is new in them; whoever verifies them does so too, and so the order stays right.
 	every(200*time.Millisecond, func(ctx context.Context) { _, _ = d.bakes(ctx) })
-	every(500*time.Millisecond, func(ctx context.Context) { _, _ = d.annotations(ctx, "bakewatch", "namespace:shop") })
+	every(500*time.Millisecond, func(ctx context.Context) {
+		_, _ = d.annotations(ctx, "", "bakewatch", "namespace:shop")
+		_, _ = d.annotations(ctx, "services", "bakewatch", "namespace:shop")
+	})
 	every(500*time.Millisecond, func(ctx context.Context) { _, _ = d.alerts(ctx) })
 	every(500*time.Millisecond, func(ctx context.Context) { _, _ = d.messages(ctx) })
 	d.stopWatching = func() {
@@ -191,6 +194,9 @@ func (d *demo) narrateAnnotation(a annotation) {
 	kind := "a point at " + clock(time.UnixMilli(a.Time))
 	if a.Time < a.TimeEnd {
 		kind = "a region of " + seconds(time.Duration(a.TimeEnd-a.Time)*time.Millisecond)
+	}
+	if a.DashboardUID != "" {
+		kind += " on the dashboard " + a.DashboardUID
 	}
 	d.sayOnce(fmt.Sprint("annotation", a.ID, kind, a.Tags), grafana, "annotation %d is %s, tagged %s", a.ID, kind, strings.Join(a.Tags, " "))
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/bakewatch/bakewatch/act/announce"
 	"github.com/bakewatch/bakewatch/act/announce/alertmanager"
+	"github.com/bakewatch/bakewatch/act/announce/datadog"
 	"github.com/bakewatch/bakewatch/act/announce/github"
 	"github.com/bakewatch/bakewatch/act/announce/grafana"
 	"github.com/bakewatch/bakewatch/act/announce/internal/fakes"
@@ -88,6 +89,26 @@ func TestFaults(t *testing.T) {
 			}
 			return func(ctx context.Context) error {
 				_, err := r.Tell(ctx, fakes.Story(announce.Deciding))
+				return err
+			}
+		}},
+		{"datadog", &fakes.Datadog{Key: secret}, true, func(t *testing.T, url string, c *http.Client) func(context.Context) error {
+			r, err := datadog.New(datadog.Options{APIKeyFile: file(t, secret), URL: url + "/hooks/" + secret, Client: c})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return func(ctx context.Context) error {
+				_, err := r.Tell(ctx, fakes.Story(announce.Ended))
+				return err
+			}
+		}},
+		{"grafana, dashboards", &fakes.Grafana{Dashboards: []fakes.Dashboard{{UID: "web", Tags: []string{"services"}}}}, true, func(t *testing.T, url string, c *http.Client) func(context.Context) error {
+			r, err := grafana.New(url, c, grafana.Dashboard{Tag: "services"}, grafana.Dashboard{UID: "web", Panel: 2})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return func(ctx context.Context) error {
+				_, err := r.Tell(ctx, fakes.Story(announce.Ended))
 				return err
 			}
 		}},

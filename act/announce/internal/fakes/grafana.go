@@ -18,6 +18,17 @@ type Annotation struct {
 	TimeEnd int64    `json:"timeEnd"`
 	Text    string   `json:"text"`
 	Tags    []string `json:"tags"`
+
+	DashboardUID string `json:"dashboardUID"`
+	PanelID      int64  `json:"panelId"`
+}
+
+// Dashboard is a dashboard as Grafana's search finds it.
+type Dashboard struct {
+	UID   string   `json:"uid"`
+	Title string   `json:"title"`
+	Type  string   `json:"type"`
+	Tags  []string `json:"tags"`
 }
 
 // Grafana is a stand-in for Grafana's annotation API, because Grafana cannot run in a test. It has its limits: tags of a
@@ -25,6 +36,8 @@ type Annotation struct {
 type Grafana struct {
 	Prefix string // path before /api
 	Token  string // wanted as a bearer token unless empty
+
+	Dashboards []Dashboard // those there are
 
 	mu     sync.Mutex
 	nextID int64
@@ -72,6 +85,10 @@ func (g *Grafana) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		answer(w, 401, map[string]any{"message": "Invalid API key"})
 		return
 	}
+	if r.URL.Path == g.Prefix+"/api/search" && r.Method == http.MethodGet {
+		g.search(w, r)
+		return
+	}
 	rest, ok := strings.CutPrefix(r.URL.Path, g.Prefix+"/api/annotations")
 	if !ok {
 		answer(w, 404, map[string]any{"message": "Not found"})
@@ -111,6 +128,26 @@ func (g *Grafana) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// search finds dashboards by all of some tags, and by any of some uids.
+func (g *Grafana) search(w http.ResponseWriter, r *http.Request) {
+	query := r.URL.Query()
+	found := []Dashboard{}
+	for _, d := range g.Dashboards {
+		if lacks := func(tag string) bool { return !slices.Contains(d.Tags, tag) }; slices.ContainsFunc(query["tag"], lacks) {
+			continue
+		}
+		if uids := query["dashboardUIDs"]; len(uids) == 0 || slices.Contains(uids, d.UID) {
+			d.Type = "dash-db"
+			found = append(found, d)
+		}
+	}
+	limit, err := strconv.Atoi(query.Get("limit"))
+	if err != nil {
+		limit = 1000
+	}
+	answer(w, 200, found[:min(len(found), limit)])
+}
+
 func (g *Grafana) find(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
 	found := []Annotation{}
@@ -129,6 +166,9 @@ func (g *Grafana) post(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	a.TimeEnd = max(a.TimeEnd, a.Time)
+	if !slices.ContainsFunc(g.Dashboards, func(d Dashboard) bool { return d.UID == a.DashboardUID }) {
+		a.DashboardUID = "" // Grafana makes it one of the organisation
+	}
 	answer(w, 200, map[string]any{"message": "Annotation added", "id": g.Put(a)})
 }
 

@@ -14,6 +14,7 @@ func Story(stage announce.Stage) announce.Story {
 		Severity: announce.Info,
 		Headline: "Deployment shop/web: watching rev 7",
 		From:     "rev 6 (web-5d9f, app:v1)", To: "rev 7 (web-84bc, app:v2)",
+		Version: "2.0.0", ImageTag: "v2",
 		Changes: []string{"image app:v1 → app:v2", "env <LIMIT> changed"}, ChangedBy: "kubectl-client-side-apply",
 		StartedAt: time.Date(2026, 11, 3, 10, 0, 0, 250e6, time.UTC),
 	}
