@@ -306,7 +306,7 @@ func (w *work) recordEvidence(st *v1alpha1.BakeStatus, at time.Time) {
 	if st.FoundAt == nil && len(w.found.Measured) > 0 {
 		w.recordFound(st, at)
 	}
-	st.Pods, st.Signals, st.Warnings = w.pods(st.Pods), w.summaries(), w.warnings()
+	st.Pods, st.Signals, st.Courses, st.Warnings = w.pods(st.Pods), w.summaries(), w.courses(), w.warnings()
 }
 
 // forbiddenFor is how long a refusal for want of rights is taken for a passing one: an API server that has just started
@@ -383,10 +383,13 @@ func (l *Loop) end(ctx context.Context, k Key, e *entry, step Step) error {
 		w.recordFound(st, at)
 	}
 	if st.Rollback == nil && w.evidence != nil {
-		st.Signals, st.Pods = w.summaries(), w.pods(st.Pods)
+		st.Signals, st.Courses, st.Pods = w.summaries(), w.courses(), w.pods(st.Pods)
 	}
 	if rb := st.Rollback; rb != nil {
 		rb.Recovered, rb.Recovery = step.Recovered, step.Recovery
+		if w.evidence != nil && rb.AvailableAt != nil {
+			st.Courses = w.evidence.restored(w.measured(), st.Courses)
+		}
 	}
 	if st.Rollback == nil {
 		st.Warnings = w.warnings()

@@ -357,4 +357,7 @@ func TestTheRecordDoesNotDependOnARestart(t *testing.T) {
 	if diff := cmp.Diff(a.Signals, b.Signals); diff != "" {
 		t.Errorf("signals with a restart (+):\n%s", diff)
 	}
+	if diff := cmp.Diff(a.Courses, b.Courses); diff != "" || len(a.Courses) == 0 {
+		t.Errorf("courses with a restart (+):\n%s", diff)
+	}
 }

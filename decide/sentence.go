@@ -49,8 +49,8 @@ func title(signal, source string) string {
 	return signal + " (" + source + ")"
 }
 
-// words are how sentences speak of the counts.
-func (e Evidence) words() Wording {
+// Words are how sentences speak of the counts.
+func (e Evidence) Words() Wording {
 	switch {
 	case e.Wording.Counted != "":
 		return e.Wording
@@ -74,7 +74,7 @@ func (e Evidence) limit() string {
 
 // rate is "http-errors: 8.1% of 1,240 requests failed", of the candidate's counts.
 func (e Evidence) rate(c signals.Counts) string {
-	w := e.words()
+	w := e.Words()
 	s := e.title() + ": " + percent(c.Rate()) + " of " + number(c.Requests) + " " + w.Counted + " " + w.Bad
 	if how := e.how(); c.Errors > 0 && how != "" {
 		s += " (" + how + ")"
@@ -94,7 +94,7 @@ func (e Evidence) how() string {
 
 // none says that nothing was counted.
 func (e Evidence) none() string {
-	if w := e.words(); w.Counted != "requests" {
+	if w := e.Words(); w.Counted != "requests" {
 		return "had no " + w.Counted
 	}
 	return "served no request"

@@ -60,6 +60,19 @@ func (t Threshold) over(candidate, baseline signals.Counts, compared bool) bool 
 	return crossed || rate > t.Increase*base
 }
 
+// Limit is the rate above which a candidate is over the threshold, for people to see: over says so above it, and not below.
+func (t Threshold) Limit(baseline signals.Counts, compared bool) float64 {
+	if !compared {
+		return t.Max
+	}
+	base := upperRate(baseline)
+	limit := t.Increase * base
+	if baseline.Rate() <= t.Max {
+		limit = math.Min(limit, t.Max)
+	}
+	return math.Max(limit, base+t.Floor)
+}
+
 // look is what the threshold is held against at one tick: the newest counts that are enough to be judged.
 type look struct {
 	candidate, baseline signals.Counts
@@ -145,7 +158,7 @@ func (e Evidence) standing(names sides) (Result, Reason) {
 	case total.candidate.Requests == 0 && e.served(total) >= e.Threshold.MinRequests:
 		return Undecided, e.reason(CodeSilent, all, e.title()+": "+names.to+" "+e.none()+", while "+names.fromOr("the version before")+" did")
 	case total.candidate.Requests < e.Threshold.MinRequests:
-		return Undecided, e.reason(CodeTooFewRequests, all, e.title()+": "+number(total.candidate.Requests)+" "+e.words().Counted+" on "+names.to+
+		return Undecided, e.reason(CodeTooFewRequests, all, e.title()+": "+number(total.candidate.Requests)+" "+e.Words().Counted+" on "+names.to+
 			", fewer than the "+number(e.Threshold.MinRequests)+" needed to judge")
 	}
 	l := e.lookBack(len(e.Ticks) - 1)

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"testing"
 
+	"pgregory.net/rapid"
+
 	"github.com/bakewatch/bakewatch/signals"
 )
 
@@ -205,4 +207,27 @@ func TestUpperRate(t *testing.T) {
 			t.Errorf("upper limit of %v errors of %v requests: %.4f, want %.4f", c.errors, c.requests, got, c.want)
 		}
 	}
+}
+
+// TestLimit: what people are shown as the limit is where the threshold begins.
+func TestLimit(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		th := anyThreshold().Draw(t, "threshold")
+		n := rapid.Float64Range(1, 1e6).Draw(t, "requests")
+		base := signals.Counts{Requests: n, Errors: n * rapid.Float64Range(0, 1).Draw(t, "share")}
+		compared := rapid.Bool().Draw(t, "compared")
+		rate := rapid.Float64Range(0, 1).Draw(t, "rate")
+		limit := th.Limit(base, compared)
+		if math.Abs(rate-limit) < 1e-9 || rate == 0 {
+			return
+		}
+		if over := th.over(signals.Counts{Requests: 1e6, Errors: 1e6 * rate}, base, compared); over != (rate > limit) {
+			t.Fatalf("%+v: rate %g, limit %g, over %v", th, rate, limit, over)
+		}
+		v := ValueThreshold{Max: th.Max, Increase: th.Increase, Floor: th.Floor}
+		limit = v.Limit(base.Rate())
+		if over := v.over(rate, base.Rate()); math.Abs(rate-limit) > 1e-9 && over != (rate > limit) {
+			t.Fatalf("%+v: value %g, limit %g, over %v", v, rate, limit, over)
+		}
+	})
 }

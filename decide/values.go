@@ -55,6 +55,15 @@ func (t ValueThreshold) over(value, base float64) bool {
 	return value >= base+t.Floor && (value > t.Increase*base || (t.Max > 0 && value > t.Max && base <= t.Max))
 }
 
+// Limit is the value above which a candidate is over the threshold, for people to see.
+func (t ValueThreshold) Limit(base float64) float64 {
+	limit := t.Increase * base
+	if t.Max > 0 && base <= t.Max {
+		limit = math.Min(limit, t.Max)
+	}
+	return math.Max(limit, base+t.Floor)
+}
+
 // fewestPast is the fewest values of a past that is compared with.
 const fewestPast = 20
 

@@ -269,6 +269,22 @@ type Migration struct {
 	Container string `json:"container"`
 	// At is when the line was printed.
 	At metav1.MicroTime `json:"at"`
+	// Schema and Data say whether it changed the schema, and whether it changed data: yes, no, or empty where neither its log
+	// nor its name tells.
+	// +kubebuilder:validation:Enum="";yes;no
+	// +optional
+	Schema string `json:"schema,omitempty"`
+	// +kubebuilder:validation:Enum="";yes;no
+	// +optional
+	Data string `json:"data,omitempty"`
+	// Removes says that it takes something away or renames it, which an older version may look for: drop_column.
+	// +kubebuilder:validation:MaxLength=60
+	// +optional
+	Removes string `json:"removes,omitempty"`
+	// ToldBy is by what Schema, Data and Removes are known: log, or name, which is a guess.
+	// +kubebuilder:validation:Enum="";log;name
+	// +optional
+	ToldBy string `json:"toldBy,omitempty"`
 }
 
 // Alert is the alert that this bake keeps firing.
@@ -376,6 +392,48 @@ type BakeStatus struct {
 	// ByHand says that a person asked for the rollback while the rollout was baked.
 	// +optional
 	ByHand *ByHand `json:"byHand,omitempty"`
+	// Courses are how the signals went, for people to look at: written when it was decided to act, or at the end. They are no part
+	// of the verdict.
+	// +kubebuilder:validation:MaxItems=8
+	// +optional
+	Courses []Course `json:"courses,omitempty"`
+}
+
+// Course is how one signal went over a bake, in no more points than a small picture needs.
+type Course struct {
+	// Signal is the signal's name, Source what answered; absent for prometheus.
+	Signal string `json:"signal"`
+	// +optional
+	Source string `json:"source,omitempty"`
+	// Unit is what values are in: % of what was counted, or the unit of a value; absent where it has none.
+	// +kubebuilder:validation:MaxLength=63
+	// +optional
+	Unit string `json:"unit,omitempty"`
+	// What was counted: requests that failed; absent for a value.
+	// +kubebuilder:validation:MaxLength=120
+	// +optional
+	What string `json:"what,omitempty"`
+	// Limit is about what the new version may show at most, by the policy and by what the old one showed.
+	// +kubebuilder:validation:MaxLength=24
+	// +optional
+	Limit string `json:"limit,omitempty"`
+	// +kubebuilder:validation:MaxItems=5
+	// +optional
+	Lines []CourseLine `json:"lines,omitempty"`
+}
+
+// CourseLine is one side of a Course.
+type CourseLine struct {
+	// Side is before, which is the old version before the rollout; new; old, which is it beside the new one; service in place of
+	// these two where they cannot be told apart; or restored: the old version after the rollback.
+	// +kubebuilder:validation:Enum=before;new;old;service;restored
+	Side string `json:"side"`
+	// From is where the first value's time begins, Step for how long each value is.
+	From metav1.Time     `json:"from"`
+	Step metav1.Duration `json:"step"`
+	// Values are separated by commas. An empty one was not measured, or there was nothing to measure.
+	// +kubebuilder:validation:MaxLength=1000
+	Values string `json:"values"`
 }
 
 // BlindSource is a source that answered none of the bake's questions for two ticks or more.
