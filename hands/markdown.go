@@ -10,11 +10,12 @@ import (
 
 // WriteReport writes what happened in a bake as Markdown, for a person who was not there.
 func WriteReport(w io.Writer, b *v1alpha1.Bake) error {
-	_, err := io.WriteString(w, markdown(reportOf(b, apart)))
+	r := reportOf(b, apart)
+	_, err := io.WriteString(w, "# "+line(r.Title)+"\n\n"+markdown(r))
 	return err
 }
 
-// Issue is the report of a Bake as the text of an issue on GitHub, in at most so many characters.
+// Issue is the report of a Bake as the text of an issue on GitHub, which has a title, in at most so many characters.
 func Issue(b *v1alpha1.Bake, most int) string {
 	text := []rune(markdown(reportOf(b, inIssue)))
 	if len(text) <= most {
@@ -29,11 +30,10 @@ func Issue(b *v1alpha1.Bake, most int) string {
 	return kept[:last] + string(end)
 }
 
-// markdown is a report as Markdown.
+// markdown is a report as Markdown, below its title.
 func markdown(r report) string {
 	var m strings.Builder
 	say := func(format string, args ...any) { fmt.Fprintf(&m, format, args...) }
-	say("# %s\n\n", line(r.Title))
 	for _, text := range r.Lead {
 		say("%s\n\n", line(text))
 	}
