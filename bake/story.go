@@ -45,6 +45,15 @@ func story(b *v1alpha1.Bake, stage announce.Stage) announce.Story {
 	return s
 }
 
+// withReport is the story with the report, where one is wanted.
+func (l *Loop) withReport(b *v1alpha1.Bake, stage announce.Stage) announce.Story {
+	s := story(b, stage)
+	if o := b.Status.Outcome; l.Report != nil && stage == announce.Ended && (o == v1alpha1.OutcomeRolledBack || o == v1alpha1.OutcomeHeld) {
+		s.Report = l.Report(b)
+	}
+	return s
+}
+
 // matters is how much a story matters. What raises an alert matters as much as the alert.
 func matters(b *v1alpha1.Bake, stage announce.Stage) string {
 	st := b.Status

@@ -125,7 +125,7 @@ func (l *Loop) tell(e *entry) {
 	for _, stage := range l.untold(w.bake) {
 		if !w.told[stage] {
 			w.told[stage] = true
-			l.Teller.Tell(story(w.bake, stage), toldOf(w.bake, stage))
+			l.Teller.Tell(l.withReport(w.bake, stage), toldOf(w.bake, stage))
 		}
 	}
 	a := w.bake.Status.Alert
@@ -145,7 +145,7 @@ func (l *Loop) tellLate(b *v1alpha1.Bake) {
 		return
 	}
 	for _, stage := range l.untold(b) {
-		l.Teller.Tell(story(b, stage), toldOf(b, stage))
+		l.Teller.Tell(l.withReport(b, stage), toldOf(b, stage))
 	}
 }
 

@@ -25,6 +25,27 @@ func (ps *people) of(stage announce.Stage) []announce.Story {
 	return out
 }
 
+// Who is told how a bad rollout ended is told its report; who is told of anything else is not.
+func TestReportIsTold(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.rates["B"] = 0.2
+		w.start()
+		w.deploy(web, "B")
+		w.pass(10 * time.Minute)
+		if got := w.of(announce.Ended); len(got) != 1 || got[0].Report != "report of "+w.bake(t, 2).Name {
+			t.Errorf("ended: %+v", got)
+		}
+		w.rates["C"] = 0
+		w.deploy(web, "C")
+		w.pass(10 * time.Minute)
+		for _, s := range w.stories {
+			if s.Report != "" && (s.Stage != announce.Ended || s.Outcome != "RolledBack") {
+				t.Errorf("%s %s: %q", s.Stage, s.Outcome, s.Report)
+			}
+		}
+	})
+}
+
 // Who keeps something open hears when it is over: once, soon after the rollback helped, with what it called it.
 func TestResolvedIsTold(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {

@@ -3,7 +3,6 @@ package hands
 import (
 	"cmp"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"time"
@@ -13,101 +12,83 @@ import (
 	"github.com/bakewatch/bakewatch/api/v1alpha1"
 )
 
-// WriteReport writes what happened in a bake as Markdown, for a person who was not there.
-func WriteReport(w io.Writer, b *v1alpha1.Bake) error {
-	var r strings.Builder
-	spec, st := b.Spec, b.Status
-	fmt.Fprintf(&r, "# %s in %s: %s\n\n", spec.Ref, b.Namespace, headline(b))
-	if st.Why != "" {
-		fmt.Fprintf(&r, "%s\n\n", line(st.Why))
-	}
-	if st.Rollback != nil && st.Rollback.Recovery != "" {
-		fmt.Fprintf(&r, "After the rollback: %s\n\n", line(st.Rollback.Recovery))
-	}
+// report is what happened in a bake, put for a person who was not there. Its texts are plain: who writes it, escapes them.
+type report struct {
+	Title string
+	Tone  string   // bad, held, good or open: how it ended, for the eye
+	Stamp string   // the same in a word
+	Lead  []string // what happened, in a few sentences
+	Facts []pair
 
-	r.WriteString("## Timeline\n\n| time (UTC) | after | what |\n|---|---|---|\n")
-	for _, e := range timeline(b) {
-		fmt.Fprintf(&r, "| %s | %s | %s |\n", e.at.UTC().Format("2006-01-02 15:04:05"), e.at.Sub(spec.StartedAt.Time).Round(time.Second), cell(e.what))
-	}
+	Left       []string // what is left for people
+	Reasons    []v1alpha1.Reason
+	Charts     []chart
+	Counted    []counted
+	Blind      []string
+	Timeline   []event
+	Versions   []pair
+	Changes    []group
+	Migrations *migrations
+	Pods       []v1alpha1.PodEvidence
+	Checklist  []group
+	Warnings   []v1alpha1.Reason
+	Words      []pair
+}
 
-	r.WriteString("\n## What changed\n\n")
-	if spec.From == nil {
-		fmt.Fprintf(&r, "There was no known good revision before revision %d.\n", spec.To.Number)
-	} else {
-		fmt.Fprintf(&r, "Revision %d (%s) to revision %d (%s)", spec.From.Number, line(strings.Join(spec.From.Images, ", ")), spec.To.Number, line(strings.Join(spec.To.Images, ", ")))
-		if spec.ChangedBy != "" {
-			fmt.Fprintf(&r, ", written by %s", line(spec.ChangedBy))
-		}
-		r.WriteString(".\n")
-	}
-	if spec.RestartOnly {
-		r.WriteString("\nNothing but a restart: the same version with new pods.\n")
-	}
-	if spec.Again != nil {
-		fmt.Fprintf(&r, "\nThis very version was rolled back before: as revision %d, at %s UTC.\n", spec.Again.Number, spec.Again.At.UTC().Format("2006-01-02 15:04:05"))
-	}
-	if len(spec.Changes) > 0 {
-		r.WriteString("\n")
-	}
-	for _, change := range spec.Changes {
-		fmt.Fprintf(&r, "- %s\n", line(change))
-	}
+// pair is a name and what it stands for.
+type pair struct{ Name, Text string }
 
-	r.WriteString("\n## Why\n\n")
-	for _, reason := range st.Reasons {
-		fmt.Fprintf(&r, "- %s (`%s`)\n", line(reason.Sentence), reason.Code)
-	}
-	if len(st.Reasons) == 0 {
-		r.WriteString("Nothing is decided.\n")
-	}
-	if len(st.Signals) > 0 {
-		r.WriteString("\n| signal | new | old beside it | old before |\n|---|---|---|---|\n")
-		for _, s := range st.Signals {
-			fmt.Fprintf(&r, "| %s | %s | %s | %s |\n", cell(s.Name), cell(orDash(s.Candidate)), cell(orDash(s.Baseline)), cell(orDash(s.History)))
-		}
-	}
+// group are some lines under a heading.
+type group struct {
+	Name  string
+	Items []item
+}
 
-	if len(st.Warnings) > 0 {
-		r.WriteString("\n## What would make it better guarded\n\n")
-	}
-	for _, w := range st.Warnings {
-		fmt.Fprintf(&r, "- %s (`%s`)\n", line(w.Sentence), w.Code)
-	}
-	if len(st.Migrations) > 0 {
-		r.WriteString("\n## Database migrations that ran with it\n\n")
-	}
-	for _, m := range st.Migrations {
-		fmt.Fprintf(&r, "- %s %s, in container %s of %s\n", line(m.Tool), line(m.Name), line(m.Container), line(m.Pod))
-	}
-	if len(st.Evidence) > 0 {
-		r.WriteString("\n## New pods at that moment\n")
-	}
-	for _, p := range st.Evidence {
-		fmt.Fprintf(&r, "\n**%s** on %s: %s\n", line(p.Name), line(orDash(p.Node)), line(p.State))
-		if len(p.Events) > 0 {
-			r.WriteString("\n")
-		}
-		for _, e := range p.Events {
-			fmt.Fprintf(&r, "- %s\n", line(e))
-		}
-		if len(p.Lines) > 0 {
-			fmt.Fprintf(&r, "\nThe last that container %s wrote:\n\n", line(p.Container))
-		}
-		for _, l := range p.Lines {
-			fmt.Fprintf(&r, "    %s\n", strings.Join(strings.Fields(l), " ")) // indented: no line of others ends the block
-		}
-	}
+// counted is what a signal counted over the whole bake, on each side.
+type counted struct{ Signal, New, Old, Before string }
 
-	r.WriteString("\n## The runbook's checklist\n\n")
-	for _, item := range checklist(b) {
-		box := " "
-		if item.done {
-			box = "x"
-		}
-		fmt.Fprintf(&r, "- [%s] %s\n", box, item.text)
+// event is one line of the timeline.
+type event struct {
+	At    time.Time
+	After time.Duration // since the rollout began
+	What  string
+	Mark  bool // a turn: something was decided or done
+}
+
+// clock is when it was.
+func (e event) Clock() string { return e.At.UTC().Format("2006-01-02 15:04:05") }
+
+// since is how long after the rollout it was.
+func (e event) Since() string { return took(e.After) }
+
+func reportOf(b *v1alpha1.Bake, where place) report {
+	st := b.Status
+	r := report{
+		Title: fmt.Sprintf("%s in %s: %s", b.Spec.Ref, b.Namespace, headline(b)),
+		Lead:  lead(b), Facts: facts(b), Left: left(b), Reasons: st.Reasons, Charts: charts(b), Timeline: timeline(b),
+		Versions: versions(b), Changes: changes(b.Spec), Migrations: migrationsOf(b), Pods: st.Evidence, Checklist: checklist(b, where), Warnings: st.Warnings,
 	}
-	_, err := io.WriteString(w, r.String())
-	return err
+	r.Tone, r.Stamp = tone(b)
+	for _, s := range st.Signals {
+		name := s.Name
+		if s.Source != "" {
+			name += " (" + s.Source + ")"
+		}
+		r.Counted = append(r.Counted, counted{name, share(s.Candidate), share(s.Baseline), share(s.History)})
+	}
+	for _, x := range st.Blind {
+		r.Blind = append(r.Blind, fmt.Sprintf("%s did not answer since %s UTC: %s", x.Source, x.Since.UTC().Format("15:04:05"), orDash(x.Why)))
+	}
+	if worse(b) || len(r.Charts) > 0 {
+		r.Words = words
+	}
+	return r
+}
+
+// worse reports whether the rollout was found to be worse, whatever became of it.
+func worse(b *v1alpha1.Bake) bool {
+	st := b.Status
+	return st.Rollback != nil || st.Approval != nil || st.Outcome == v1alpha1.OutcomeHeld
 }
 
 func headline(b *v1alpha1.Bake) string {
@@ -118,94 +99,268 @@ func headline(b *v1alpha1.Bake) string {
 	case b.Status.Outcome == v1alpha1.OutcomeRolledBack && rb != nil:
 		recovered := map[string]string{"Yes": ", recovered", "No": ", NOT recovered"}[rb.Recovered]
 		return fmt.Sprintf("rolled back to revision %d%s", rb.Target.Number, recovered)
+	case b.Status.Outcome == v1alpha1.OutcomeHeld && b.Status.Observed:
+		return "worse, and only observed"
+	case b.Status.Outcome == v1alpha1.OutcomeHeld:
+		return fmt.Sprintf("revision %d is worse, and waits for a person", b.Spec.To.Number)
 	}
 	return strings.ToLower(Standing(b))
 }
 
-// event is one line of the timeline.
-type event struct {
-	at   time.Time
-	what string
+// tone is how a bake stands, for the eye and in a word.
+func tone(b *v1alpha1.Bake) (tone, stamp string) {
+	st := b.Status
+	switch {
+	case st.EndedAt == nil:
+		return "open", "Under way"
+	case st.Outcome == v1alpha1.OutcomePassed:
+		return "good", "Passed"
+	case st.Outcome == v1alpha1.OutcomeRolledBack && st.Rollback != nil && st.Rollback.Recovered == "Yes":
+		return "good", "Rolled back, recovered"
+	case st.Outcome == v1alpha1.OutcomeRolledBack && st.Rollback != nil && st.Rollback.Recovered == "No":
+		return "bad", "Rolled back, NOT recovered"
+	case st.Outcome == v1alpha1.OutcomeRolledBack:
+		return "held", "Rolled back, recovery unknown"
+	case st.Outcome == v1alpha1.OutcomeHeld && st.Observed:
+		return "held", "Observed only: nothing was done"
+	case st.Outcome == v1alpha1.OutcomeHeld:
+		return "bad", "Waits for a person"
+	case st.Outcome == v1alpha1.OutcomeInconclusive:
+		return "held", "Could not be judged"
+	}
+	return "open", string(st.Outcome)
+}
+
+// lead says what happened, in a few sentences.
+func lead(b *v1alpha1.Bake) []string {
+	spec, st := b.Spec, b.Status
+	began := spec.StartedAt.Time
+	what := fmt.Sprintf("%s was rolled out, the first revision of %s in namespace %s", version(spec.To), spec.Ref, b.Namespace)
+	if spec.From != nil {
+		what = fmt.Sprintf("%s in namespace %s was changed from %s to %s", spec.Ref, b.Namespace, version(*spec.From), version(spec.To))
+	}
+	if h := spec.ByHand; h != nil {
+		what = fmt.Sprintf("%s asked to roll %s in namespace %s back from %s", cmp.Or(h.By, "somebody"), spec.Ref, b.Namespace, version(spec.To))
+	} else if spec.ChangedBy != "" {
+		what += ", written by " + spec.ChangedBy
+	}
+	out := []string{"On " + began.UTC().Format("2 January 2006 at 15:04:05 UTC") + " " + what + "."}
+	if spec.RestartOnly {
+		out = append(out, "Nothing but a restart was rolled out: the same version with new pods.")
+	}
+	if a := spec.Again; a != nil {
+		out = append(out, fmt.Sprintf("This very version was rolled back before: as revision %d, at %s UTC.", a.Number, a.At.UTC().Format("2006-01-02 15:04:05")))
+	}
+	switch rb := st.Rollback; {
+	case rb != nil:
+		found := "it was decided to put the old version back"
+		if st.ByHand == nil && spec.ByHand == nil {
+			found = "Bakewatch, which watches every rollout, had found the new version worse than the old one"
+		}
+		out = append(out, fmt.Sprintf("After %s %s: %s", took(rb.IntendedAt.Sub(began)), found, sentence(rb.Because)))
+		switch {
+		case rb.PatchedAt == nil && st.EndedAt == nil:
+			out = append(out, fmt.Sprintf("It is about to put revision %d back.", rb.Target.Number))
+		case rb.PatchedAt == nil:
+			out = append(out, fmt.Sprintf("Revision %d was not put back.", rb.Target.Number))
+		case rb.AvailableAt == nil:
+			out = append(out, fmt.Sprintf("It put %s back after %s; that all its pods serve again was not seen.", version(rb.Target), took(rb.PatchedAt.Sub(began))))
+		default:
+			out = append(out, fmt.Sprintf("It put %s back after %s. After %s all its pods served again.", version(rb.Target), took(rb.PatchedAt.Sub(began)), took(rb.AvailableAt.Sub(began))))
+		}
+		if rb.Recovery != "" {
+			out = append(out, "After the rollback: "+sentence(rb.Recovery))
+		}
+	case st.Outcome == v1alpha1.OutcomeHeld && st.EndedAt != nil:
+		found := "had found the new version worse than the old one"
+		if spec.From == nil {
+			found = "had found that it is not well"
+		}
+		out = append(out, fmt.Sprintf("After %s Bakewatch, which watches every rollout, %s: %s", took(st.EndedAt.Sub(began)), found, sentence(st.Why)))
+		if n := len(st.Reasons); n > 1 {
+			out = append(out, "It was not rolled back: "+sentence(strings.TrimPrefix(st.Reasons[n-1].Sentence, "held: ")))
+		}
+		if d := st.ScaleDown; d != nil && d.DoneAt != nil {
+			out = append(out, fmt.Sprintf("In place of that replicas were lowered from %d to %d, so that fewer pods are killed for want of memory.", d.From, d.To))
+		}
+	case st.Outcome == v1alpha1.OutcomePassed:
+		out = append(out, "It passed: "+sentence(st.Why))
+	case st.Why != "":
+		out = append(out, upper(sentence(st.Why)))
+	case st.EndedAt == nil:
+		out = append(out, "It is being watched; nothing is decided.")
+	}
+	return out
+}
+
+// facts are what one looks for first.
+func facts(b *v1alpha1.Bake) []pair {
+	spec, st := b.Spec, b.Status
+	out := []pair{{"Workload", spec.Workload.Kind + " " + spec.Workload.Name}, {"Namespace", b.Namespace}}
+	out = append(out, pair{"Rollout began", stamp(spec.StartedAt.Time)})
+	if rb := st.Rollback; rb != nil {
+		out = append(out, pair{"Decided", "after " + took(rb.IntendedAt.Sub(spec.StartedAt.Time))})
+		if rb.AvailableAt != nil {
+			out = append(out, pair{"Old version back", "after " + took(rb.AvailableAt.Sub(spec.StartedAt.Time))})
+		}
+	}
+	if st.EndedAt != nil {
+		out = append(out, pair{"Ended", fmt.Sprintf("%s, after %s", Standing(b), took(st.EndedAt.Sub(spec.StartedAt.Time)))})
+	}
+	return append(out, pair{"Record", "Bake " + b.Namespace + "/" + b.Name})
+}
+
+func versions(b *v1alpha1.Bake) []pair {
+	var out []pair
+	if from := b.Spec.From; from != nil {
+		out = append(out, pair{fmt.Sprintf("Old, known good: revision %d", from.Number), strings.Join(from.Images, ", ")})
+	} else {
+		out = append(out, pair{"Old", "there was no known good revision before"})
+	}
+	return append(out, pair{fmt.Sprintf("New: revision %d", b.Spec.To.Number), strings.Join(b.Spec.To.Images, ", ")})
+}
+
+// changes are what differs, by what it is. Of variables and configuration only names are known.
+func changes(spec v1alpha1.BakeSpec) []group {
+	groups := []group{{Name: "Images"}, {Name: "Variables (names only)"}, {Name: "Configuration (names only)"}, {Name: "Resources"}, {Name: "Other settings"}}
+	for _, c := range spec.Changes {
+		i := 4
+		switch low := strings.ToLower(c); {
+		case strings.HasPrefix(low, "image"), strings.HasPrefix(low, "container"):
+			i = 0
+		case strings.HasPrefix(low, "env "):
+			i = 1
+		case strings.Contains(low, "configmap"), strings.Contains(low, "secret"), strings.HasPrefix(low, "envfrom"), strings.HasPrefix(low, "volume"):
+			i = 2
+		case strings.HasPrefix(low, "resources"):
+			i = 3
+		}
+		groups[i].Items = append(groups[i].Items, item{Text: c})
+	}
+	return slices.DeleteFunc(groups, func(g group) bool { return len(g.Items) == 0 })
 }
 
 func timeline(b *v1alpha1.Bake) []event {
 	spec, st := b.Spec, b.Status
-	out := []event{{spec.StartedAt.Time, "the rollout of revision " + fmt.Sprint(spec.To.Number) + " began"}}
+	out := []event{{At: spec.StartedAt.Time, What: "the rollout of revision " + fmt.Sprint(spec.To.Number) + " began", Mark: true}}
 	if h := spec.ByHand; h != nil {
-		out[0].what = cmp.Or(h.By, "somebody") + " asked to roll revision " + fmt.Sprint(spec.To.Number) + " back"
+		out[0].What = cmp.Or(h.By, "somebody") + " asked to roll revision " + fmt.Sprint(spec.To.Number) + " back"
 	}
-	add := func(at *metav1.MicroTime, what string) {
-		if at != nil {
-			out = append(out, event{at.Time, what})
+	add := func(at *metav1.MicroTime, mark bool, what string, args ...any) {
+		if at != nil && !at.IsZero() {
+			out = append(out, event{At: at.Time, What: fmt.Sprintf(what, args...), Mark: mark})
 		}
 	}
-	add(st.FirstReadyAt, "the first new pod was ready; judging began")
-	add(st.FoundAt, "what measures the workload was looked for: "+fmt.Sprint(len(st.Measured))+" found")
-	add(st.CompletedAt, "all pods were new")
+	add(st.FirstReadyAt, false, "the first new pod was ready; judging began")
+	add(st.FoundAt, false, "what measures the workload was looked for: %d found", len(st.Measured))
+	add(st.CompletedAt, false, "all pods were new")
+	for _, m := range st.Migrations[:min(len(st.Migrations), mostOf)] {
+		add(&m.At, false, "database migration %s of %s ran", m.Name, m.Tool)
+	}
+	if more := len(st.Migrations) - mostOf; more > 0 {
+		add(&st.Migrations[mostOf].At, false, "%d more database migrations ran", more)
+	}
 	if a := st.Approval; a != nil {
-		add(&a.AskedAt, "people were asked whether to roll back")
-		add(a.AnsweredAt, cmp.Or(a.By, "somebody")+" answered: "+strings.ToLower(a.Answer))
+		add(&a.AskedAt, true, "people were asked whether to roll back")
+		add(a.AnsweredAt, true, "%s answered: %s", cmp.Or(a.By, "somebody"), strings.ToLower(a.Answer))
 	}
 	if rb := st.Rollback; rb != nil {
-		add(&rb.IntendedAt, "a rollback to revision "+fmt.Sprint(rb.Target.Number)+" was decided")
-		add(rb.PatchedAt, "the old template was put back")
+		add(&rb.IntendedAt, true, "a rollback to revision %d was decided", rb.Target.Number)
+		add(rb.PatchedAt, true, "the old template was put back")
 		for _, pod := range rb.Freed {
 			if pod.DoneAt != nil && !pod.Spared {
-				add(pod.DoneAt, "pod "+pod.Name+" stood in its way and was deleted")
+				add(pod.DoneAt, false, "pod %s stood in its way and was deleted", pod.Name)
 			}
 		}
-		add(rb.AvailableAt, "all its pods were available; recovery was measured")
+		add(rb.AvailableAt, true, "all its pods were available; recovery was measured")
+	}
+	if d := st.ScaleDown; d != nil {
+		add(&d.IntendedAt, true, "it was decided to lower replicas from %d to %d", d.From, d.To)
+		if d.NotDone == "" {
+			add(d.DoneAt, true, "replicas were lowered to %d", d.To)
+		} else {
+			add(d.DoneAt, false, "replicas were NOT lowered: %s", d.NotDone)
+		}
+		if d.Restored {
+			add(d.OverAt, true, "replicas were put back to %d", d.From)
+		} else {
+			add(d.OverAt, false, "replicas were left to whoever set them since")
+		}
 	}
 	for _, a := range st.Announced {
-		what := a.Receiver + " was told: " + a.Stage
-		if a.Error != "" {
-			what = a.Receiver + " could NOT be told: " + a.Stage
+		if a.Error == "" {
+			add(&a.At, false, "%s was told: %s", a.Receiver, a.Stage)
+		} else {
+			add(&a.At, false, "%s could NOT be told: %s", a.Receiver, a.Stage)
 		}
-		add(&a.At, what)
 	}
-	add(st.EndedAt, "the bake ended: "+Standing(b))
-	slices.SortStableFunc(out, func(a, b event) int { return a.at.Compare(b.at) })
+	add(st.EndedAt, true, "the bake ended: %s", Standing(b))
+	slices.SortStableFunc(out, func(a, b event) int { return a.At.Compare(b.At) })
+	for i := range out {
+		out[i].After = out[i].At.Sub(spec.StartedAt.Time)
+	}
 	return out
 }
 
-// item is one row of the runbook, and whether it was done.
-type item struct {
-	done bool
-	text string
+// mostOf bounds what is listed of things that may be many.
+const mostOf = 10
+
+// words are what a reader may not know.
+var words = []pair{
+	{"Bakewatch", "a program in the cluster that watches every rollout and puts the old version back when the new one is worse."},
+	{"Revision", "one version of the workload, by its number; the number grows with each change."},
+	{"Known good", "a revision that was watched before and found well; the new one is compared with it."},
+	{"Signal", "something that is measured of a workload, of which more is worse."},
+	{"Limit", "about how much of a signal the new version may show: by the policy, and by what the old version showed. Only what is over it for several looks in a row, and is no chance, counts."},
+	{"Bake", "the time in which a rollout is watched, and the record of it."},
 }
 
-func checklist(b *v1alpha1.Bake) []item {
-	st := b.Status
-	rb := st.Rollback
-	undone := rb != nil && rb.PatchedAt != nil
-	items := []item{
-		{len(st.Signals) > 0, "metrics of new and old pods compared"},
-		{len(st.Evidence) > 0, "pod states, events and the last lines of new pods kept"},
-		{b.Spec.From != nil, "a known good revision to go back to"},
-		{undone, "rolled back"},
-		{undone && rb.AvailableAt != nil, "the rollback watched until it was complete"},
-		{undone && rb.Recovered != "" && rb.Recovered != "Unknown", "recovery verified: " + cmp.Or(ifAny(rb), "not measured")},
-		{slices.ContainsFunc(st.Announced, func(r v1alpha1.Receipt) bool { return r.Error == "" && r.Stage == "ended" }), "people told, with the reason"},
-		{false, "left to people: look at whether a database migration ran with it that its log does not tell of"},
-		{false, "left to people: revert the change where it came from, or the next deploy brings it back"},
+// share is "72 / 900" as people read it: 72 of 900 (8%).
+func share(text string) string {
+	var bad, all float64
+	if n, err := fmt.Sscanf(text, "%g / %g", &bad, &all); n != 2 || err != nil {
+		return orDash(text)
 	}
-	if st.Outcome == v1alpha1.OutcomePassed || st.EndedAt == nil {
-		return []item{items[0], items[2]} // there is nothing to clean up
+	if all <= 0 {
+		return "none"
 	}
-	return items
+	return fmt.Sprintf("%.0f of %.0f (%s%%)", bad, all, tidy(100*bad/all))
 }
 
-func ifAny(rb *v1alpha1.Rollback) string {
-	if rb == nil {
+// version is a revision and its images.
+func version(r v1alpha1.Revision) string {
+	if len(r.Images) == 0 {
+		return fmt.Sprintf("revision %d", r.Number)
+	}
+	return fmt.Sprintf("revision %d (%s)", r.Number, strings.Join(r.Images, ", "))
+}
+
+func stamp(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }
+
+// took is a time that something took: 45s, 1m30s, 2h10m.
+func took(d time.Duration) string {
+	d = d.Round(time.Second)
+	text := d.String()
+	if d >= time.Minute && d%time.Minute == 0 {
+		text = strings.TrimSuffix(text, "0s")
+	}
+	if d >= time.Hour && d%time.Hour == 0 {
+		text = strings.TrimSuffix(text, "0m")
+	}
+	return text
+}
+
+// sentence ends in a full stop.
+func sentence(text string) string {
+	if text == "" || strings.HasSuffix(text, ".") {
+		return text
+	}
+	return text + "."
+}
+
+func upper(text string) string {
+	if text == "" {
 		return ""
 	}
-	return line(strings.TrimPrefix(rb.Recovery, "recovered: "))
+	return strings.ToUpper(text[:1]) + text[1:]
 }
-
-// line is text on one line that Markdown takes for text.
-func line(text string) string {
-	return strings.NewReplacer("<", "&lt;", "`", "'", "*", `\*`, "_", `\_`, "[", `\[`).Replace(strings.Join(strings.Fields(text), " "))
-}
-
-// cell is text in a table's cell.
-func cell(text string) string { return strings.ReplaceAll(line(text), "|", `\|`) }

@@ -62,6 +62,8 @@ type Story struct {
 	StartedAt time.Time `json:"startedAt"`
 	EndedAt   time.Time `json:"endedAt,omitzero"` // zero while the bake goes on
 
+	Report string `json:"-"` // the whole report in Markdown that GitHub takes, once the bake has ended and leaves work for people; else empty
+
 	Decided bool              `json:"-"` // a regression was found and acted upon; who was told of it is told how it ended
 	Earlier map[string]string `json:"-"` // what receivers called the messages of earlier stages, by receiver, as far as it is on record
 }

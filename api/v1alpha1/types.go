@@ -397,6 +397,32 @@ type BakeStatus struct {
 	// +kubebuilder:validation:MaxItems=8
 	// +optional
 	Courses []Course `json:"courses,omitempty"`
+	// ScaleDown is the lowering of replicas in place of a rollback; absent when none was intended.
+	// +optional
+	ScaleDown *ScaleDown `json:"scaleDown,omitempty"`
+}
+
+// ScaleDown is the record of replicas that were lowered, because the new version's pods were killed for want of memory again and
+// again, and it could not be rolled back: the intent before the deed, and the receipts after it.
+type ScaleDown struct {
+	// IntendedAt is when the intent was recorded; the patch comes after.
+	IntendedAt metav1.MicroTime `json:"intendedAt"`
+	// Replicas are lowered from From to To.
+	From int32 `json:"from"`
+	To   int32 `json:"to"`
+	// DoneAt is the receipt of the patch.
+	// +optional
+	DoneAt *metav1.MicroTime `json:"doneAt,omitempty"`
+	// NotDone says why it was not done after all.
+	// +kubebuilder:validation:MaxLength=1000
+	// +optional
+	NotDone string `json:"notDone,omitempty"`
+	// OverAt is when it was over: another revision runs, or somebody else set the replicas.
+	// +optional
+	OverAt *metav1.MicroTime `json:"overAt,omitempty"`
+	// Restored says that replicas are back at From; else it was left to whoever set them.
+	// +optional
+	Restored bool `json:"restored,omitempty"`
 }
 
 // Course is how one signal went over a bake, in no more points than a small picture needs.

@@ -24,6 +24,7 @@ import (
 	"github.com/bakewatch/bakewatch/act/rollback"
 	"github.com/bakewatch/bakewatch/api/v1alpha1"
 	"github.com/bakewatch/bakewatch/bake"
+	"github.com/bakewatch/bakewatch/hands"
 	"github.com/bakewatch/bakewatch/policy"
 	"github.com/bakewatch/bakewatch/records"
 	"github.com/bakewatch/bakewatch/signals/discover"
@@ -62,6 +63,9 @@ func newGuard(f runFlags, kube *rest.Config, client kubernetes.Interface, namesp
 	reg.MustRegister(g.leader)
 	return g
 }
+
+// maxIssue is how many characters of an issue a report may take; GitHub's limit is 65,536.
+const maxIssue = 59_000
 
 const leaseName = "bakewatch"
 
@@ -168,6 +172,7 @@ func (g *guard) lead(ctx context.Context) error {
 	loop = bake.NewLoop(bake.Options{
 		Watcher: watch, Undoer: &rollback.Undoer{Client: g.client}, Source: g.source, Lag: g.source.lag, Finder: finder, Records: bakes, Teller: g.teller, Recorder: g.recorder,
 		Policy: g.live.Current, Log: g.log, Metrics: g.metrics, Since: since, Prepare: g.readAhead, Migrations: g.migrations, Alerts: g.source.alerts,
+		Report: func(b *v1alpha1.Bake) string { return hands.Issue(b, maxIssue) },
 	})
 	go watch.Run(ctx)
 	late := time.AfterFunc(5*time.Second, func() {

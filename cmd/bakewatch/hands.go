@@ -28,16 +28,23 @@ type atKeyboard struct {
 	pages     bool // it can write a page
 }
 
-// page is the output that a browser shows.
-const page = "html"
+// The outputs of a report: markdown, which it is when nothing is said, and what a browser shows.
+const (
+	markdown = "markdown"
+	page     = "html"
+)
 
 func (k *atKeyboard) flags(cmd *cobra.Command) {
 	k.rules = clientcmd.NewDefaultClientConfigLoadingRules()
 	fl := cmd.Flags()
 	fl.StringVar(&k.rules.ExplicitPath, "kubeconfig", "", "path of the kubeconfig file (default $KUBECONFIG or ~/.kube/config)")
 	clientcmd.BindOverrideFlags(&k.overrides, fl, clientcmd.RecommendedConfigOverrideFlags(""))
-	fl.StringVarP(&k.output, "output", "o", "", "json, or for people when absent")
-	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"json"}, cobra.ShellCompDirectiveNoFileComp))
+	usage, outputs := "json, or for people when absent", []string{"json"}
+	if k.pages {
+		usage, outputs = "markdown, html or json", []string{markdown, page, "json"}
+	}
+	fl.StringVarP(&k.output, "output", "o", "", usage)
+	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(outputs, cobra.ShellCompDirectiveNoFileComp))
 }
 
 // config is how the cluster is reached, and the namespace that the flags name.
@@ -69,9 +76,9 @@ func (k *atKeyboard) client() (kubernetes.Interface, error) {
 // bakes are the Bakes of the namespace that the flags name, or of all.
 func (k *atKeyboard) bakes(ctx context.Context) ([]*v1alpha1.Bake, error) {
 	switch {
-	case k.output == "", k.output == "json", k.pages && k.output == page:
+	case k.output == "", k.output == "json", k.pages && (k.output == page || k.output == markdown):
 	case k.pages:
-		return nil, fmt.Errorf("-o %q: use json or %s, or leave it out", k.output, page)
+		return nil, fmt.Errorf("-o %q: use %s, %s or json, or leave it out", k.output, markdown, page)
 	default:
 		return nil, fmt.Errorf("-o %q: use json, or leave it out", k.output)
 	}
@@ -215,8 +222,9 @@ func newReport() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "report BAKE|WORKLOAD",
 		Short: "what happened, as Markdown: of a bake, or of the newest one of a workload",
-		Long: `What happened: timeline, what changed, why, how new pods were, and what is left to do. Of the bake of that name, or of the newest
-one of a workload. As Markdown; with -o html as one page that needs nothing else.`,
+		Long: `What happened, for a person who was not there: what is left to do, why, the numbers, the timeline, what changed, how new pods were, and
+the runbook's checklist with what was found. Of the bake of that name, or of the newest one of a workload. As Markdown; with -o html as one
+page that needs nothing else.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			all, err := k.bakes(cmd.Context())

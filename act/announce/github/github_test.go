@@ -14,6 +14,7 @@ import (
 	"github.com/bakewatch/bakewatch/act/announce"
 	"github.com/bakewatch/bakewatch/act/announce/github"
 	"github.com/bakewatch/bakewatch/act/announce/internal/fakes"
+	"github.com/bakewatch/bakewatch/act/announce/wording"
 )
 
 const token = "ghp_0123456789-secret"
@@ -135,6 +136,37 @@ func TestText(t *testing.T) {
 		"<details><summary>web-84bc-x2x7k: not ready: probe &lt;fails>, restarts: 3</summary>", "- Unhealthy: 500", "> panic: \\`x\\`<br>", "> @\u2060here &lt;/details><br>"} {
 		if !strings.Contains(body, want) {
 			t.Errorf("it does not say %q:\n%s", want, body)
+		}
+	}
+}
+
+// The issue holds the report; the user's own text stands above it.
+func TestReport(t *testing.T) {
+	fake, server, r := start(t)
+	s := story("RolledBack")
+	s.Report = "It was worse.\n\n## Why\n\n- because\n"
+	tell(t, r, s)
+	body := fake.Issues()[0].Body
+	if !strings.HasPrefix(body, "It was worse.\n\n## Why\n") || !strings.Contains(body, "\nThis issue is closed when") || !strings.Contains(body, "-->") || strings.Contains(body, "### Reasons") {
+		t.Errorf("got\n%s", body)
+	}
+	file := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(file, []byte(token), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	own, err := github.New(github.Options{Repository: "acme/shop", TokenFile: file, URL: server.URL + "/api/v3", Text: wording.Must("Runbook: {{.Workload}}")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, c := range []struct {
+		report string
+		shown  bool
+	}{{s.Report, true}, {"", false}, {strings.Repeat("x", 60_000), false}} {
+		s.Bake, s.Report = fmt.Sprintf("shop/web-%d", i), c.report
+		tell(t, own, s)
+		body := fake.Issues()[i+1].Body
+		if !strings.HasPrefix(body, "Runbook: web\n\n") || strings.Contains(body, "<details>") != c.shown || c.shown && !strings.Contains(body, "\n\nIt was worse.\n\n## Why") || len(body) > 65_536 {
+			t.Errorf("%d: got\n%.500s", i, body)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package github
 
 import (
 	"strings"
+	"unicode/utf8"
 
 	"github.com/bakewatch/bakewatch/act/announce"
 	"github.com/bakewatch/bakewatch/act/announce/wording"
@@ -57,20 +58,36 @@ var (
 - [ ] Find the cause in the new version's logs, and see whether a database migration ran with it.
 - [ ] Revert the change where it came from, or the next deploy brings it back.
 
-The Bake {{.Bake}} has the rest. This issue is closed when a later rollout of the workload passes.`)
+The Bake {{.Bake}} has the rest. ` + closing)
 )
 
-// words are title and text of the issue; where the user's template fails on the story after all, our own does.
+const closing = "This issue is closed when a later rollout of the workload passes."
+
+// words are title and text of the issue; where the user's template fails on the story after all, our own does. The text is the
+// report, or the user's with the report below it.
 func (r *Receiver) words(s announce.Story) (title, text string) {
 	title, err := r.options.Title.Write(s, nil) // titles are plain text
 	if err != nil {
 		title, _ = defaultTitle.Write(s, nil)
 	}
-	text, err = r.options.Text.Write(s, escape)
+	return announce.Clip(announce.OneLine(title), maxTitle), r.text(s) + "\n\n" + marker(s)
+}
+
+func (r *Receiver) text(s announce.Story) string {
+	own := r.options.Text == defaultText
+	if own && s.Report != "" && utf8.RuneCountInString(s.Report) <= maxText {
+		return s.Report + "\n" + closing
+	}
+	text, err := r.options.Text.Write(s, escape)
 	if err != nil {
 		text, _ = defaultText.Write(s, escape)
 	}
-	return announce.Clip(announce.OneLine(title), maxTitle), announce.Clip(text, maxText) + "\n\n" + marker(s)
+	text = announce.Clip(text, maxText)
+	below := "\n\n<details><summary>Incident report</summary>\n\n" + s.Report + "\n</details>"
+	if own || s.Report == "" || utf8.RuneCountInString(text+below) > maxText {
+		return text
+	}
+	return text + below
 }
 
 // marker is the line by which the bake's issue is found. It is not shown.
