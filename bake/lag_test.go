@@ -106,6 +106,32 @@ func TestALoopBySlowSource(t *testing.T) {
 	})
 }
 
+// Of two sources, the one that knows at once is not kept waiting by the one that does not, and says so.
+func TestTheLateOneOfTwoSources(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.lag = func(source string) time.Duration {
+			if source == signals.Datadog {
+				return time.Minute
+			}
+			return 0
+		}
+		rule := w.config.Signals["http-errors"]
+		rule.Datadog = &policy.DatadogQueries{Errors: "sum:e{*} by {pod_name}.as_count()", Requests: "sum:r{*} by {pod_name}.as_count()", By: "pod"}
+		w.config.Signals["http-errors"] = rule
+		w.rates["B"] = 0.3
+		w.start()
+		w.deploy(web, "B")
+		w.until(2, v1alpha1.PhaseRollingBack)
+		b := w.bake(t, 2)
+		if after := b.Status.Rollback.IntendedAt.Sub(b.Status.FirstReadyAt.Time); after > time.Minute {
+			t.Errorf("it took %s to find", after)
+		}
+		if want := "; datadog has not reported for this time yet"; !strings.HasPrefix(b.Status.Why, "http-errors (prometheus): ") || !strings.HasSuffix(b.Status.Why, want) {
+			t.Error(b.Status.Why)
+		}
+	})
+}
+
 func TestVersionOf(t *testing.T) {
 	for want, r := range map[string]*v1alpha1.Revision{
 		"1.2":  {Version: "1.2", Images: []string{"web:3"}},

@@ -18,13 +18,18 @@ func TestContest(t *testing.T) {
 		other []signals.Reading
 		want  Result
 		code  string
+		yet   bool // the sentence says that the other source has not reported yet
 	}{
-		{"the other source sees it, too", bad(8), Regressed, CodeThreshold},
-		{"the other source denies it", good(8, 100), Undecided, CodeDisagree},
-		{"half as many requests deny it", good(8, 50), Undecided, CodeDisagree},
-		{"a source that saw little denies nothing", good(8, 20), Regressed, CodeThreshold},
-		{"a source that is late denies nothing", concat(good(3, 100), repeat(5, tick(missing(signals.Late, ""), missing(signals.Late, "")))), Regressed, CodeThreshold},
-		{"a source that cannot be read denies nothing", repeat(8, tick(missing(signals.Failed, "down"), missing(signals.Failed, "down"))), Regressed, CodeThreshold},
+		{"the other source sees it, too", bad(8), Regressed, CodeThreshold, false},
+		{"the other source denies it", good(8, 100), Undecided, CodeDisagree, false},
+		{"half as many requests deny it", good(8, 50), Undecided, CodeDisagree, false},
+		{"a source that saw little denies nothing", good(8, 20), Regressed, CodeThreshold, false},
+		{"a source that is late denies nothing", concat(good(3, 100), repeat(5, tick(missing(signals.Late, ""), missing(signals.Late, "")))), Regressed, CodeThreshold, false},
+		{"a source that is to report only later denies nothing", good(3, 100), Regressed, CodeThreshold, true},
+		{"a source that has not reported at all denies nothing", nil, Regressed, CodeThreshold, true},
+		{"a source that reports later, and saw enough", good(5, 100), Undecided, CodeDisagree, false},
+		{"a source that reports later, and sees it, too", bad(5), Regressed, CodeThreshold, false},
+		{"a source that cannot be read denies nothing", repeat(8, tick(missing(signals.Failed, "down"), missing(signals.Failed, "down"))), Regressed, CodeThreshold, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			in := input(
@@ -35,7 +40,16 @@ func TestContest(t *testing.T) {
 			if v.Result != c.want || v.Reasons[0].Code != c.code {
 				t.Fatalf("%s %+v, want %s %s", v.Result, v.Reasons, c.want, c.code)
 			}
-			if s := v.Reasons[0].Sentence; c.code == CodeDisagree && (!strings.HasPrefix(s, "http-errors (prometheus): 20% of ") || !strings.Contains(s, "; but http-errors (datadog): 0% of ")) {
+			sentence := v.Reasons[0].Sentence
+			for _, r := range v.Reasons {
+				if r.Code == CodeThreshold && strings.HasPrefix(r.Sentence, "http-errors (prometheus)") {
+					sentence = r.Sentence
+				}
+			}
+			if yet := strings.HasSuffix(sentence, "; datadog has not reported for this time yet"); yet != c.yet {
+				t.Errorf("the source that knows late: %s", sentence)
+			}
+			if s := sentence; c.code == CodeDisagree && (!strings.HasPrefix(s, "http-errors (prometheus): 20% of ") || !strings.Contains(s, "; but http-errors (datadog): 0% of ")) {
 				t.Errorf("it does not name both: %s", s)
 			}
 		})

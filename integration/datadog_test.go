@@ -29,13 +29,15 @@ func (s *stage) datadog(method, path, body string) {
 	}
 }
 
-// TestDatadogAlone: a workload is guarded with Datadog alone. While the organisation's rate limit is used up nothing is done, and
+// TestDatadogAlone: workloads are guarded with Datadog alone. One is seen by its monitor only, and one has a monitor that alerted
+// already before its rollout, which is not held against it. While the organisation's rate limit is used up nothing is done, and
 // once it is not, by keys that were rotated meanwhile, the bad version is found by all that happened since. It is the one story
 // that may spoil the stand-in, which all stories share.
 func TestDatadogAlone(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
-	s.running(good("web", "a"))
+	sickly := func(version string) app { a := good("sickly", version); a.errorRate = 0.03; return a }
+	s.running(good("web", "a"), good("ailing", "a"), sickly("a"))
 	keys := t.TempDir()
 	write := func(api, app string) {
 		for name, key := range map[string]string{"api": api, "app": app} {
@@ -51,12 +53,20 @@ func TestDatadogAlone(t *testing.T) {
 	d := s.daemon(rules{window: "60s",
 		sources: fmt.Sprintf("datadog: {url: %s, apiKeyFile: %s/api, appKeyFile: %s/app, lag: 3s}", s.Datadog, keys, keys),
 		signals: "signals:\n  http-errors:\n    datadog: {errors: " + query(",code:5*") + ", requests: " + query("") + ", by: pod}\n" +
-			"    threshold: {minRequests: 20}",
+			"    threshold: {minRequests: 20}\n" +
+			"  alerts:\n    datadog: {monitors: 'service:$workload'}\n    threshold: {max: 50%, increase: 3x, floor: 5%, minRequests: 2, ticks: 2}",
+		more: "workloads: [{match: {name: ailing}, signals: {http-errors: {enabled: false}}}]",
 	})
 	d.ready(200)
+	s.waitFor("the monitor of sickly to alert", func() (bool, string) {
+		n, err := s.query(`count(ALERTS{alertstate="firing",alertname="Sickly",namespace="` + s.namespace + `"})`)
+		return err == nil && n > 0, "no alert fires"
+	})
 
 	s.datadog(http.MethodPut, "/_fault", `{"kind": "limit", "limit": 0, "period": 3}`)
 	s.deploy(bad("web", "b"))
+	s.deploy(bad("ailing", "b"))
+	s.deploy(sickly("b"))
 	s.inPhase("web", 2, v1alpha1.PhaseBaking)
 	d.ready(200, "datadog at http://", "HTTP 429")
 	s.stays("nothing is done while blind", 6*time.Second, func() (bool, string) {
@@ -95,4 +105,10 @@ func TestDatadogAlone(t *testing.T) {
 	if image := s.image("web"); image != "app:c" {
 		t.Errorf("it was rolled back to %s", image)
 	}
+
+	ailing := s.rolledBack("ailing", 1, 2, "a", 2, "threshold")
+	if !strings.HasPrefix(ailing.Status.Why, "alerts: ") || !strings.Contains(ailing.Status.Why, `found an alert (monitor "Ailing")`) {
+		t.Errorf("its monitor is not what it was rolled back for: %s", ailing.Status.Why)
+	}
+	s.passed("sickly", 1, 2)
 }

@@ -8,7 +8,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	promclient "github.com/prometheus/client_golang/prometheus"
@@ -22,6 +24,7 @@ import (
 	"github.com/bakewatch/bakewatch/signals/logs"
 	"github.com/bakewatch/bakewatch/signals/probe"
 	"github.com/bakewatch/bakewatch/signals/prometheus"
+	"github.com/bakewatch/bakewatch/signals/upstream"
 )
 
 // source is what all adapters are to a bake.
@@ -34,14 +37,21 @@ type source interface {
 type adapter struct {
 	name  string
 	query signals.Query
-	build func(t *testing.T, url string) source
+	late  time.Duration // how long after a window's end it is asked
+	build func(t *testing.T, s server, measured *upstream.Metrics) source
+}
+
+// server is what an adapter asks.
+type server struct {
+	url string
+	in  http.RoundTripper // the server within the process, for those that ask by a Kubernetes client; nil: it is at the url
 }
 
 const patience = 300 * time.Millisecond
 
-func client(t *testing.T, url string) kubernetes.Interface {
+func client(t *testing.T, s server) kubernetes.Interface {
 	t.Helper()
-	c, err := kubernetes.NewForConfig(&rest.Config{Host: url, QPS: -1})
+	c, err := kubernetes.NewForConfig(&rest.Config{Host: s.url, Transport: s.in, QPS: -1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,14 +59,14 @@ func client(t *testing.T, url string) kubernetes.Interface {
 }
 
 var adapters = []adapter{
-	{"prometheus", signals.Query{By: signals.ByPod, Errors: `r{code="500"}`, Requests: "r"}, func(t *testing.T, url string) source {
-		s, err := prometheus.New(prometheus.Options{URL: url, Timeout: patience})
+	{"prometheus", signals.Query{By: signals.ByPod, Errors: `r{code="500"}`, Requests: "r"}, 0, func(t *testing.T, at server, measured *upstream.Metrics) source {
+		s, err := prometheus.New(prometheus.Options{URL: at.url, Timeout: patience, Metrics: measured})
 		if err != nil {
 			t.Fatal(err)
 		}
 		return s
 	}},
-	{"datadog", signals.Query{Source: signals.Datadog, By: signals.ByPod, Errors: "sum:r.errors{kube_namespace:$namespace} by {pod_name}.as_count()", Requests: "sum:r.hits{kube_namespace:$namespace} by {pod_name}.as_count()"}, func(t *testing.T, url string) source {
+	{"datadog", signals.Query{Source: signals.Datadog, By: signals.ByPod, Errors: "sum:r.errors{kube_namespace:$namespace} by {pod_name}.as_count()", Requests: "sum:r.hits{kube_namespace:$namespace} by {pod_name}.as_count()"}, datadog.DefaultLag, func(t *testing.T, at server, measured *upstream.Metrics) source {
 		file := func(name string) string {
 			path := filepath.Join(t.TempDir(), name)
 			if err := os.WriteFile(path, []byte("0123456789abcdef0123456789abcdef"), 0o600); err != nil {
@@ -64,23 +74,23 @@ var adapters = []adapter{
 			}
 			return path
 		}
-		s, err := datadog.New(datadog.Options{URL: url, APIKeyFile: file("api"), AppKeyFile: file("app"), Timeout: patience})
+		s, err := datadog.New(datadog.Options{URL: at.url, APIKeyFile: file("api"), AppKeyFile: file("app"), Timeout: patience, Metrics: measured})
 		if err != nil {
 			t.Fatal(err)
 		}
 		return s
 	}},
-	{"logs", signals.Query{Source: signals.Logs, By: signals.ByPod, Errors: "bad seconds", Requests: "seconds"}, func(t *testing.T, url string) source {
-		c := client(t, url)
-		return logs.New(&logs.API{Client: c, Lister: &states.Lister{Client: c}}, zap.NewNop())
+	{"logs", signals.Query{Source: signals.Logs, By: signals.ByPod, Errors: "bad seconds", Requests: "seconds"}, 0, func(t *testing.T, at server, measured *upstream.Metrics) source {
+		c := client(t, at)
+		return logs.New(&logs.API{Client: c, Lister: &states.Lister{Client: c}}, measured, zap.NewNop())
 	}},
-	{"probe", signals.Query{Source: signals.Probe, By: signals.ByPod, Flow: `{"name":"x","steps":[{"name":"s","http":{"path":"/","port":"8080"}}]}`}, func(t *testing.T, url string) source {
+	{"probe", signals.Query{Source: signals.Probe, By: signals.ByPod, Flow: `{"name":"x","steps":[{"name":"s","http":{"path":"/","port":"8080"}}]}`}, 0, func(t *testing.T, at server, measured *upstream.Metrics) source {
 		metrics, err := probe.NewMetrics(promclient.NewRegistry())
 		if err != nil {
 			t.Fatal(err)
 		}
-		c := client(t, url)
-		s := probe.New(probe.Options{Cluster: &probe.API{Client: c, Pods: &states.Lister{Client: c}}, Metrics: metrics, Log: zap.NewNop()})
+		c := client(t, at)
+		s := probe.New(probe.Options{Cluster: &probe.API{Client: c, Pods: &states.Lister{Client: c}}, Metrics: metrics, Sources: measured, Log: zap.NewNop()})
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan struct{})
 		go func() { defer close(done); s.Run(ctx, func() []probe.Standing { return nil }) }()
@@ -99,8 +109,8 @@ func nothing(w http.ResponseWriter, r *http.Request) {
 		answer = `{"kind":"Deployment","apiVersion":"apps/v1","metadata":{"name":"web","namespace":"shop","uid":"u"},"spec":{"selector":{"matchLabels":{"app":"web"}}}}`
 	case path == "/api/v1/query", strings.HasSuffix(path, "/query") && r.URL.Query().Has("from"):
 		answer = `{"status":"success","data":{"resultType":"matrix","result":[]}}`
-		if r.URL.Query().Has("from") {
-			answer = `{"status":"ok","res_type":"time_series","series":[],"from_date":0,"to_date":0,"query":""}`
+		if q := r.URL.Query(); q.Has("from") {
+			answer = `{"status":"ok","res_type":"time_series","series":[],"from_date":` + q.Get("from") + `000,"to_date":` + q.Get("to") + `000,"query":""}`
 		}
 	default:
 		http.NotFound(w, r)
@@ -110,13 +120,19 @@ func nothing(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write([]byte(answer))
 }
 
+// question is about the windows between the bounds.
+func question(a adapter, bounds ...time.Time) signals.Question {
+	return signals.Question{Signal: "errors", Query: a.query, Kind: "Deployment", Workload: "web", Vars: map[string]string{"namespace": "shop", "workload": "web", "kind": "Deployment"},
+		Candidate: "web-557975f8ff-", Baseline: "web-7589768665-", Bounds: bounds}
+}
+
 // TestContract is what holds for every source, whatever its server does: each window is answered, or none with an error; in time; and
 // what is not known is never a count of zero.
 func TestContract(t *testing.T) {
+	t.Parallel()
 	end := time.Now().Add(-time.Minute).Truncate(15 * time.Second)
 	ask := func(a adapter) signals.Question {
-		return signals.Question{Signal: "errors", Query: a.query, Kind: "Deployment", Workload: "web", Vars: map[string]string{"namespace": "shop", "workload": "web", "kind": "Deployment"},
-			Candidate: "web-557975f8ff-", Baseline: "web-7589768665-", Bounds: []time.Time{end.Add(-30 * time.Second), end.Add(-15 * time.Second), end}}
+		return question(a, end.Add(-30*time.Second), end.Add(-15*time.Second), end)
 	}
 	status := func(code int) http.HandlerFunc {
 		return func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no", code) }
@@ -151,9 +167,9 @@ func TestContract(t *testing.T) {
 		for name, handler := range servers {
 			t.Run(a.name+"/"+name, func(t *testing.T) {
 				t.Parallel()
-				server := httptest.NewServer(handler)
-				t.Cleanup(server.Close)
-				s := a.build(t, server.URL)
+				api := httptest.NewServer(handler)
+				t.Cleanup(api.Close)
+				s := a.build(t, server{url: api.URL}, nil)
 				t.Cleanup(s.Close)
 				ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 				defer cancel()
@@ -178,7 +194,7 @@ func TestContract(t *testing.T) {
 			})
 		}
 		t.Run(a.name+"/without a window", func(t *testing.T) {
-			s := a.build(t, "http://127.0.0.1:1")
+			s := a.build(t, server{url: "http://127.0.0.1:1"}, nil)
 			t.Cleanup(s.Close)
 			q := ask(a)
 			q.Bounds = q.Bounds[:1]
@@ -187,7 +203,7 @@ func TestContract(t *testing.T) {
 			}
 		})
 		t.Run(a.name+"/given up", func(t *testing.T) {
-			s := a.build(t, "http://127.0.0.1:1")
+			s := a.build(t, server{url: "http://127.0.0.1:1"}, nil)
 			t.Cleanup(s.Close)
 			ctx, cancel := context.WithCancel(t.Context())
 			cancel()
@@ -197,4 +213,111 @@ func TestContract(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestContractOfHealth is what holds for every source whose server goes away and comes back: it is said to be down, it is left alone
+// after some requests, and is asked again after a while. Nothing is known meanwhile, which is what a Bake calls blind.
+func TestContractOfHealth(t *testing.T) {
+	t.Parallel()
+	for _, a := range adapters {
+		t.Run(a.name, func(t *testing.T) {
+			flapping := &flapping{}
+			if a.query.Source == signals.Logs || a.query.Source == signals.Probe { // theirs take their time
+				synctest.Test(t, func(t *testing.T) { health(t, a, flapping, server{url: "http://in-process", in: flapping}) })
+				return
+			}
+			t.Parallel()
+			api := httptest.NewServer(flapping)
+			t.Cleanup(api.Close)
+			health(t, a, flapping, server{url: api.URL})
+		})
+	}
+}
+
+// flapping is a server that is well or down.
+type flapping struct {
+	asked atomic.Int64
+	down  atomic.Bool
+}
+
+func (f *flapping) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	f.asked.Add(1)
+	if f.down.Load() {
+		http.Error(w, "down", http.StatusServiceUnavailable)
+		return
+	}
+	nothing(w, r)
+}
+
+func (f *flapping) RoundTrip(r *http.Request) (*http.Response, error) {
+	w := httptest.NewRecorder()
+	f.ServeHTTP(w, r)
+	return w.Result(), nil
+}
+
+func health(t *testing.T, a adapter, of *flapping, at server) {
+	reg := promclient.NewRegistry()
+	measured, err := upstream.NewMetrics(reg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := a.build(t, at, measured)
+	defer s.Close()
+	// ask asks about windows that nobody has asked about before, so that it is not answered by what was heard then.
+	asks := 0
+	ask := func() signals.Side {
+		to := time.Now().Add(-a.late)
+		if asks++; a.late > 0 { // whole seconds are told apart
+			to = to.Add(-time.Duration(asks%100) * time.Second)
+		}
+		rs, err := s.Read(t.Context(), question(a, to.Add(-10*time.Second), to))
+		if err != nil {
+			return signals.Side{Missing: signals.Failed, Detail: err.Error()}
+		}
+		return rs[0].Candidate
+	}
+	until := func(what string, up float64, blind bool, says string) {
+		t.Helper()
+		for end := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
+			side := ask()
+			found := gauge(t, reg, "bakewatch_source_up", a.name)
+			if found == up && (side.Missing == signals.Failed) == blind && strings.Contains(side.Detail, says) {
+				return
+			}
+			if time.Now().After(end) {
+				t.Fatalf("it is not %s: up is %g, and it is %q: %s", what, found, side.Missing, side.Detail)
+			}
+		}
+	}
+	until("well", 1, false, "")
+	of.down.Store(true)
+	until("known to be down", 0, true, "")
+	until("left alone", 0, true, "not asked: the last 5 queries were not answered")
+	before := of.asked.Load()
+	for range 50 {
+		ask()
+		time.Sleep(time.Millisecond)
+	}
+	if n := of.asked.Load() - before; n > 0 {
+		t.Errorf("asked %d times more", n)
+	}
+	of.down.Store(false)
+	until("well again", 1, false, "")
+}
+
+// gauge is the value of a source's gauge; -1: it has none.
+func gauge(t *testing.T, reg *promclient.Registry, name, source string) float64 {
+	t.Helper()
+	families, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			if f.GetName() == name && m.GetLabel()[0].GetValue() == source {
+				return m.GetGauge().GetValue()
+			}
+		}
+	}
+	return -1
 }

@@ -146,8 +146,8 @@ func daemon(ctx context.Context, f runFlags, log *zap.Logger) error {
 		return fmt.Errorf("make a kubernetes client for logs: %w", err)
 	}
 	lister := &podstates.Lister{Client: reader}
-	flows := probe.New(probe.Options{Cluster: &probe.API{Client: reader, Pods: lister}, Metrics: flowMetrics, Log: log})
-	lines := logs.New(&logs.API{Client: reader, Lister: lister}, log)
+	flows := probe.New(probe.Options{Cluster: &probe.API{Client: reader, Pods: lister}, Metrics: flowMetrics, Sources: sourceMetrics, Log: log})
+	lines := logs.New(&logs.API{Client: reader, Lister: lister}, sourceMetrics, log)
 	source := &sources{metrics: sourceMetrics, budget: &datadog.Budget{}, flows: flows, logs: lines, troubles: troubles, log: log}
 	guard := newGuard(f, kube, client, namespace, identity, live, source, troubles, reg, log)
 	desk := announce.New(log, reg, guard.delivered)

@@ -43,8 +43,8 @@ const (
 
 // readMonitors answers a question about monitors: each is one look in each window, which failed if it found it alerting. All are
 // of the whole service: before the rollout they say how it was then.
-// What alerted already when the rollout began, and has not ceased to, is not the new version's doing, and says nothing of it: it
-// is neither good nor bad since.
+// What alerted when the rollout began is not the new version's doing, and says nothing of it: until it has ended to, it is neither
+// good nor bad, nor has it ever been.
 func (s *Source) readMonitors(ctx context.Context, tags string, born time.Time, windows []window, into []signals.Reading) {
 	all, failure := s.monitored.get(ctx, tags, func() ([]monitor, *upstream.Failure) { return s.monitors(s.ctx, tags, s.urgent(windows)) })
 	for i, w := range windows {
@@ -90,22 +90,29 @@ func (m *monitor) stood(w window, born time.Time) standing {
 		return unknown
 	}
 	out := unknown
-	since := false // one of its groups alerts since before the rollout
+	across := false
 	for _, g := range m.groups {
-		stood := g.stood(w)
-		if stood == alerting && !born.IsZero() && w.to > born.Unix() && g.triggered <= born.Unix() {
-			since = true
+		if g.across(born) && (g.resolved <= g.triggered || w.from < g.resolved) {
+			across = true
 			continue
 		}
-		out = max(out, stood)
+		out = max(out, g.stood(w))
 	}
-	if since && out != alerting {
+	if across && out != alerting {
 		return unknown
 	}
 	if len(m.groups) == 0 { // no group has ever done anything
 		return quiet
 	}
 	return out
+}
+
+// across reports whether a group alerted at a time, as far as is known.
+func (g watched) across(at time.Time) bool {
+	if at.IsZero() || g.triggered == 0 || g.triggered > at.Unix() {
+		return false
+	}
+	return g.resolved > at.Unix() || g.resolved <= g.triggered && g.state == datadogV1.MONITOROVERALLSTATES_ALERT
 }
 
 // stood is how a group stood in a window that is over. Of what was before it last began to alert, only the time since it had

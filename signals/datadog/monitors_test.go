@@ -105,6 +105,9 @@ func TestGroupsThatAlertedBefore(t *testing.T) {
 		"alone":             {[]groupState{before}, "?"},
 		"beside a good one": {[]groupState{before, well}, "?"},
 		"beside a new one":  {[]groupState{before, since}, "1 of 1"},
+		"ended since":       {[]groupState{{status: "OK", triggered: -100, resolved: 40}}, "0 of 1"},
+		"ended before":      {[]groupState{{status: "OK", triggered: -100, resolved: -40}}, "0 of 1"},
+		"lost its data":     {[]groupState{{status: "No Data", triggered: -100, nodata: 20}}, "?"},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			s := newSource(t, &api{fault: answering(map[string][]groupState{"a": c.groups})})
@@ -160,7 +163,6 @@ func TestMonitorsAreJudged(t *testing.T) {
 		"alerts since the rollout": {groupState{status: "Alert", triggered: 30}, decide.Regressed},
 		"alerted all along":        {groupState{status: "Alert", triggered: -4000}, decide.Undecided},
 		"began shortly before":     {groupState{status: "Alert", triggered: -20, resolved: -2000}, decide.Undecided},
-		"did so, and ended":        {groupState{status: "OK", triggered: -20, resolved: 40}, decide.Healthy},
 		"did so before, and again": {groupState{status: "Alert", triggered: 30, resolved: -1800}, decide.Regressed},
 		"never":                    {groupState{status: "OK"}, decide.Healthy},
 	} {
@@ -174,20 +176,26 @@ func TestMonitorsAreJudged(t *testing.T) {
 				}
 				return out
 			}
-			past := read(t, s, asking(ofMonitors, ends(-3600, -15)...))
+			began := noon.Add(5 * time.Second)
+			before := asking(ofMonitors, ends(-3600, -15)...)
+			before.Born = began
+			past := read(t, s, before)
 			var blocks []signals.Side
 			var total signals.Side
 			for _, r := range past {
 				blocks = append(blocks, r.Candidate)
 				total.Counts = total.Add(r.Candidate.Counts)
 			}
+			if total.Requests == 0 {
+				total = past[0].Candidate
+			}
 			ask := asking(ofMonitors, ends(15, 240)...)
-			ask.Born = noon.Add(5 * time.Second)
+			ask.Born = began
 			e := decide.Evidence{Signal: "alerts", Query: ofMonitors, Wording: decide.Wording{Counted: "looks at monitors", Bad: "found an alert"},
 				Threshold: decide.Threshold{Max: 0.5, Increase: 3, Floor: 0.05, MinRequests: 2, Ticks: 2},
 				Ticks:     read(t, s, ask), History: total, Blocks: blocks}
 			v := decide.Judge(decide.Input{To: "rev 7", From: "rev 6", FalseAlarm: 0.001, Margin: 1.5, Signals: []decide.Evidence{e}})
-			if v.Result != c.want {
+			if v.Result != c.want || c.want == decide.Undecided && v.Reasons[0].Code != decide.CodeNoSeries { // as if it were not there
 				t.Errorf("%s: %s, %+v", name, v.Result, v.Reasons)
 			}
 			if c.want == decide.Regressed && !strings.Contains(v.Reasons[0].Sentence, `found an alert (monitor "Checkout fails")`) {

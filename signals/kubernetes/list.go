@@ -105,7 +105,7 @@ func (a *Lister) selection(ctx context.Context, w Workload) (selection, error) {
 			meta, pods = s.ObjectMeta, s.Spec.Selector
 		}
 	default:
-		err = fmt.Errorf("a %s has no pods that are known of", w.Kind)
+		err = fmt.Errorf("a %s: %w", w.Kind, ErrNoPods)
 	}
 	if err != nil {
 		return selection{}, fmt.Errorf("read %s: %w", w, err)
@@ -115,7 +115,7 @@ func (a *Lister) selection(ctx context.Context, w Workload) (selection, error) {
 		return selection{}, fmt.Errorf("read the selector of %s: %w", w, err)
 	}
 	if pods == nil || selector.Empty() {
-		return selection{}, fmt.Errorf("%s selects no pods", w)
+		return selection{}, fmt.Errorf("%s has an empty selector: %w", w, ErrNoPods)
 	}
 	found := selection{selector: selector.String(), uid: string(meta.UID), at: time.Now()}
 	a.mu.Lock()

@@ -19,6 +19,8 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"github.com/bakewatch/bakewatch/signals"
+	kube "github.com/bakewatch/bakewatch/signals/kubernetes"
+	"github.com/bakewatch/bakewatch/signals/upstream"
 )
 
 // Signal is the signal that it measures.
@@ -39,6 +41,7 @@ const (
 // Source answers questions about what pods write.
 type Source struct {
 	cluster Cluster
+	gate    *kube.Gate
 	log     *zap.Logger
 	now     func() time.Time
 	room    chan struct{} // one for each log that is read
@@ -58,9 +61,9 @@ type look struct {
 	err error
 }
 
-// New makes a Source.
-func New(cluster Cluster, log *zap.Logger) *Source {
-	return &Source{cluster: cluster, log: log, now: time.Now, room: make(chan struct{}, allAtOnce), pods: map[string]*tally{}, looked: map[Workload]look{}, starts: map[string]seen{}}
+// New makes a Source. Metrics may be nil.
+func New(cluster Cluster, metrics *upstream.Metrics, log *zap.Logger) *Source {
+	return &Source{cluster: cluster, gate: kube.NewGate(metrics, signals.Logs), log: log, now: time.Now, room: make(chan struct{}, allAtOnce), pods: map[string]*tally{}, looked: map[Workload]look{}, starts: map[string]seen{}}
 }
 
 // Find implements discover.Source: a workload is measured by its logs where they may be read.
@@ -135,10 +138,13 @@ func (s *Source) look(ctx context.Context, w Workload) error {
 	done := s.once.DoChan(w.String(), func() (any, error) { // a line is read once, however many ask
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readFor) // whoever asked first may give up before the others
 		defer cancel()
-		list, err := s.cluster.Pods(ctx, w)
-		if err == nil {
-			err = s.readAll(ctx, w, choose(list, w.Kind))
-		}
+		err := s.gate.Ask(func() error {
+			list, err := s.cluster.Pods(ctx, w)
+			if err != nil {
+				return err
+			}
+			return s.readAll(ctx, w, choose(list, w.Kind))
+		})
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.looked[w] = look{now, err}

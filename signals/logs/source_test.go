@@ -104,7 +104,7 @@ const (
 )
 
 func sourceOf(c *written) *Source {
-	s := New(c, zap.NewNop())
+	s := New(c, nil, zap.NewNop())
 	s.now = func() time.Time { c.mu.Lock(); defer c.mu.Unlock(); return c.now }
 	return s
 }

@@ -196,7 +196,11 @@ func (t *target) choose(now time.Time, active bool) []Pod {
 // list looks up the pods of a target.
 func (s *Source) list(ctx context.Context, k key, t *target) {
 	callCtx, cancel := context.WithTimeout(ctx, listTimeout)
-	pods, err := s.Cluster.Ready(callCtx, k.Workload)
+	var pods []Pod
+	err := s.gate.Ask(func() (err error) {
+		pods, err = s.Cluster.Ready(callCtx, k.Workload)
+		return err
+	})
 	cancel()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -226,7 +230,11 @@ func (s *Source) probe(ctx context.Context, k key, t *target, p Pod) {
 	discard := ctx.Err() != nil
 	if out.failure != "" && !discard {
 		callCtx, cancel := context.WithTimeout(ctx, listTimeout)
-		serves, err := s.Cluster.Serves(callCtx, k.Workload, p)
+		var serves bool
+		err := s.gate.Ask(func() (err error) {
+			serves, err = s.Cluster.Serves(callCtx, k.Workload, p)
+			return err
+		})
 		cancel()
 		switch {
 		case ctx.Err() != nil:

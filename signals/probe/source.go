@@ -17,6 +17,7 @@ import (
 	"github.com/bakewatch/bakewatch/signals"
 	kube "github.com/bakewatch/bakewatch/signals/kubernetes"
 	"github.com/bakewatch/bakewatch/signals/probe/flow"
+	"github.com/bakewatch/bakewatch/signals/upstream"
 )
 
 // Workload names a workload.
@@ -33,6 +34,7 @@ type Standing struct {
 type Options struct {
 	Cluster Cluster
 	Metrics *Metrics
+	Sources *upstream.Metrics // of all sources; nil: not measured
 	Log     *zap.Logger
 }
 
@@ -40,7 +42,8 @@ type Options struct {
 // that are asked about, or whose workload is rolled out, against all pods at their own rate.
 type Source struct {
 	Options
-	run func(context.Context, Workload, *flow.Program, Pod) outcome
+	gate *kube.Gate // to the cluster
+	run  func(context.Context, Workload, *flow.Program, Pod) outcome
 
 	mu      sync.Mutex
 	running bool
@@ -70,7 +73,7 @@ const (
 // New makes a Source.
 func New(o Options) *Source {
 	r := runner{cluster: o.Cluster, forbidden: flow.Forbidden}
-	return &Source{Options: o, run: r.run, targets: map[key]*target{}, stirred: map[Workload]time.Time{}}
+	return &Source{Options: o, gate: kube.NewGate(o.Sources, signals.Probe), run: r.run, targets: map[key]*target{}, stirred: map[Workload]time.Time{}}
 }
 
 // Find implements discover.Source: flows are not found, people write them.
