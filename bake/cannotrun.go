@@ -65,6 +65,7 @@ func (l *Loop) lookAtPods(ctx context.Context, k Key, w *work, s State) *decide.
 const (
 	CodeNoProbe   = "no-readiness-probe" // pods count as ready, and get traffic, before they serve
 	CodeNoHistory = "no-history"         // there is no earlier revision to go back to
+	CodeNotGentle = "not-gentle"         // the rollout is not paused part-way as policy says, or with more new pods
 )
 
 // warnings are what keeps a workload from being guarded well.
@@ -78,6 +79,9 @@ func (w *work) warnings() []v1alpha1.Reason {
 	}
 	if w.unprobed {
 		warn(CodeNoProbe, fmt.Sprintf("no container of %s has a readiness probe: its pods count as ready before they serve, and a rollout is complete before it is known to work", spec.Ref))
+	}
+	if w.notGentle != "" {
+		warn(CodeNotGentle, w.notGentle)
 	}
 	if spec.From == nil {
 		warn(CodeNoHistory, fmt.Sprintf("%s has no earlier revision to go back to; it is its first, or revisionHistoryLimit is too low", spec.Ref))
