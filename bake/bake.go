@@ -42,7 +42,9 @@ type Sight struct {
 
 	Digest    string // of the pod template; changes when the template does
 	Number    int64  // revision number the controller last gave it; it lags the template. 0: it is kept elsewhere
-	Paused    bool   // a person keeps all pods from being replaced
+	Paused    bool   // somebody keeps all pods from being replaced: a person, unless it is marked
+	Recreate  bool   // all old pods go before the first new one comes
+	AtOnce    int32  // how many new pods a Deployment's controller makes before any of them is ready
 	OnDelete  bool   // pods are replaced only when somebody deletes them
 	CaughtUp  bool   // the controller has seen the newest spec
 	Replicas  int32  // wanted

@@ -66,6 +66,7 @@ func (l *Loop) lookAtPods(ctx context.Context, k Key, w *work, s State) *decide.
 const (
 	CodeNoProbe   = "no-readiness-probe" // pods count as ready, and get traffic, before they serve
 	CodeNoHistory = "no-history"         // there is no earlier revision to go back to
+	CodeNotGentle = "not-gentle"         // the rollout is not paused part-way as policy says, or with more new pods
 )
 
 // warnings are what keeps a workload from being guarded well.
@@ -82,6 +83,9 @@ func (w *work) warnings() []v1alpha1.Reason {
 	}
 	if writtenBack(spec) {
 		warn(CodeWrittenBack, strings.TrimPrefix(writtenBackReason(spec).Sentence, CodeWrittenBack+": "))
+	}
+	if w.notGentle != "" {
+		warn(CodeNotGentle, w.notGentle)
 	}
 	if spec.From == nil {
 		warn(CodeNoHistory, fmt.Sprintf("%s has no earlier revision to go back to; it is its first, or revisionHistoryLimit is too low", spec.Ref))

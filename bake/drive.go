@@ -19,6 +19,7 @@ import (
 // drive takes every step that is due for the workload's bake, and returns when the next one may be.
 func (l *Loop) drive(ctx context.Context, k Key, e *entry, live policy.Resolved) (time.Duration, error) {
 	w := e.work
+	l.Metrics.trackPause(w.bake)
 	for w.bake.Status.Outcome == "" {
 		state, next, err := l.state(ctx, k, e, live)
 		if err != nil {
@@ -91,6 +92,9 @@ func (l *Loop) state(ctx context.Context, k Key, e *entry, live policy.Resolved)
 			s.Crew, s.Gone = w.evidence.crew, w.evidence.gone(b.Status.Pods)
 			s.Blind = w.evidence.blind(w.measured().Signals, w.unaskable)
 		}
+	}
+	if err := l.lookAtPause(ctx, k, e, &s); err != nil {
+		return s, next, err
 	}
 	s.Pods = l.lookAtPods(ctx, k, w, s)
 	l.compare(&s, w)
@@ -286,6 +290,8 @@ func (l *Loop) carry(ctx context.Context, k Key, e *entry, s State, step Step) e
 		st.Alert = fire(AlertRolledBack, s.Now)
 	case Undo:
 		return l.undo(ctx, k, e, s)
+	case Halt, Pause, GoOn, Release:
+		return l.carryPause(ctx, k, e, s, step)
 	case Verify:
 		st.Phase, st.Rollback.AvailableAt = v1alpha1.PhaseVerifying, now(s)
 		w.evidence, w.verdict = nil, nil // recovery is measured afresh
@@ -331,6 +337,7 @@ func (l *Loop) undo(ctx context.Context, k Key, e *entry, s State) error {
 	switch {
 	case err == nil:
 		rb.PatchedAt = &metav1.MicroTime{Time: time.Now()}
+		closePause(b, "rolled back", rb.PatchedAt.Time)
 		l.Metrics.rollbacks.Inc()
 		l.Log.Info("rolled back", zap.String("workload", k.String()), zap.String("to", rev(rb.Target)), zap.String("because", rb.Because))
 		if err := l.save(ctx, e, b); err != nil {
@@ -464,6 +471,7 @@ func (l *Loop) save(ctx context.Context, e *entry, b *v1alpha1.Bake) error {
 	}
 	e.work.bake = saved
 	l.Metrics.active.track(id(saved), saved.Status.Outcome == "")
+	l.Metrics.trackPause(saved)
 	return nil
 }
 

@@ -34,6 +34,7 @@ type cluster struct {
 	writer     string        // who writes templates; kubectl if empty
 	writesBack time.Duration // how soon after an undo something writes the bad template back; 0: nothing does
 	releases   int
+	pauses     []string // pauses and releases of them by the daemon, in order
 }
 
 // workload is a Deployment with its ReplicaSets. A template is named by its hash.
@@ -42,6 +43,8 @@ type workload struct {
 	annotations, labels       map[string]string
 	template, rolled          string // as it is, and as the controller rolled it out; they differ while it is paused
 	paused                    bool
+	heldAt                    time.Time     // since when a rollout stands still that is paused part-way; zero: it does not
+	heldFor                   time.Duration // how long it stood still before
 	replicas                  int32
 	sets                      []*set
 	changedAt                 time.Time
@@ -51,6 +54,7 @@ type workload struct {
 	look                      func() (signals.PodLook, error)
 	migrates                  map[string]func() []v1alpha1.Migration // by the revision's hash
 	missing                   int32                                  // pods that are not available
+	mostNew                   map[string]int32                       // how many pods there were at most of a template
 }
 
 type set struct {
@@ -73,7 +77,7 @@ func newCluster() *cluster {
 func (c *cluster) create(k Key, template string) {
 	c.mu.Lock()
 	c.version++
-	c.workloads[k] = &workload{uid: fmt.Sprintf("uid-%04d", c.version), replicas: 2, readyAfter: 5 * time.Second, completeAfter: 20 * time.Second}
+	c.workloads[k] = &workload{uid: fmt.Sprintf("uid-%04d", c.version), mostNew: map[string]int32{}, replicas: 2, readyAfter: 5 * time.Second, completeAfter: 20 * time.Second}
 	c.mu.Unlock()
 	c.deploy(k, template)
 }
@@ -107,7 +111,7 @@ func (c *cluster) deploy(k Key, template string) {
 }
 
 func (c *cluster) resume(k Key) {
-	c.with(k, func(w *workload) { w.paused = false; c.roll(k, w) })
+	c.with(k, func(w *workload) { c.goOn(k, w) })
 }
 
 // roll does what the controller does.
@@ -131,9 +135,55 @@ func (c *cluster) roll(k Key, w *workload) {
 		w.sets = append(w.sets, s)
 	}
 	s.number, s.served = highest+1, append(s.served, span{from: now.Add(w.readyAfter)})
-	w.rolled, w.changedAt, w.stuck = w.template, now, ""
+	w.rolled, w.changedAt, w.stuck, w.heldAt, w.heldFor = w.template, now, "", time.Time{}, 0
 	time.AfterFunc(w.readyAfter, func() { c.told(k) })
 	time.AfterFunc(w.completeAfter, func() { c.told(k) })
+}
+
+// hold pauses the rollout. The pods there are serve on.
+func (w *workload) hold() {
+	if w.paused {
+		return
+	}
+	w.paused = true
+	if w.age() >= w.completeAfter {
+		return
+	}
+	w.heldAt = time.Now()
+	for _, s := range w.sets {
+		for i := range s.served {
+			if s.served[i].to.After(w.heldAt) {
+				s.served[i].to = time.Time{}
+			}
+		}
+	}
+}
+
+// goOn takes a pause away.
+func (c *cluster) goOn(k Key, w *workload) {
+	w.paused = false
+	if now := time.Now(); !w.heldAt.IsZero() && w.rolled == w.template {
+		w.heldFor, w.heldAt = w.heldFor+now.Sub(w.heldAt), time.Time{}
+		left := w.completeAfter - w.age()
+		for _, s := range w.sets {
+			for i := range s.served {
+				if s.hash != w.rolled && s.served[i].to.IsZero() {
+					s.served[i].to = now.Add(left)
+				}
+			}
+		}
+		time.AfterFunc(left, func() { c.told(k) })
+	}
+	c.roll(k, w)
+}
+
+// age is for how long its rollout went on.
+func (w *workload) age() time.Duration {
+	age := time.Since(w.changedAt) - w.heldFor
+	if !w.heldAt.IsZero() {
+		age -= time.Since(w.heldAt)
+	}
+	return age
 }
 
 func (w *workload) set(hash string) *set {
@@ -159,12 +209,15 @@ func (c *cluster) sight(k Key) Sight {
 	s := Sight{Key: k, Exists: true, UID: w.uid, Labels: maps.Clone(w.labels), Annotations: maps.Clone(w.annotations), Digest: "digest of " + w.template, Paused: w.paused, CaughtUp: true,
 		Replicas: w.replicas, Total: w.replicas, Available: w.replicas - w.missing, Stuck: w.stuck, SettledAt: w.changedAt}
 	s.Number = w.set(w.rolled).number
-	switch age := time.Since(w.changedAt); {
+	switch age := w.age(); {
 	case age >= w.completeAfter:
 		s.Updated, s.SettledAt = w.replicas, w.changedAt.Add(w.completeAfter)
-	case age >= w.readyAfter:
+	case time.Since(w.changedAt) >= w.readyAfter:
 		s.Updated, s.SettledAt = 1, w.changedAt.Add(w.readyAfter)
+	default:
+		s.Updated = min(1, w.replicas)
 	}
+	w.mostNew[w.rolled] = max(w.mostNew[w.rolled], s.Updated)
 	return s
 }
 
@@ -232,7 +285,7 @@ func (c *cluster) undo(k Key, uid string, judged, target v1alpha1.Revision, writ
 		return release()
 	case w.template != judged.Hash:
 		return ErrNewer
-	case w.paused:
+	case w.paused && w.annotations[AnnotationPaused] == "":
 		return ErrPaused
 	case w.set(target.Hash) == nil:
 		return ErrNoRevision
@@ -240,6 +293,10 @@ func (c *cluster) undo(k Key, uid string, judged, target v1alpha1.Revision, writ
 	err := write(func() error {
 		c.changes = append(c.changes, w.template+" to "+target.Hash)
 		w.template, w.owned = target.Hash, true
+		if w.annotations[AnnotationPaused] != "" {
+			w.paused = false
+			delete(w.annotations, AnnotationPaused)
+		}
 		if w.annotations == nil {
 			w.annotations = map[string]string{}
 		}
@@ -407,6 +464,7 @@ type process struct {
 	before    bool
 	failWrite func(n int) error // nil: no write fails
 	undoErr   func() error      // nil: an undo is carried out
+	pauseErr  error             // of every pause
 }
 
 func (p *process) gone() error {

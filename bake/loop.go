@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -25,6 +26,7 @@ import (
 type Options struct {
 	Watcher  Watcher
 	Undoer   Undoer
+	Pauser   Pauser
 	Source   Source
 	Lag      func(source string) time.Duration // how long after it happened a source of that name knows of something; nil: none needs time
 	Finder   Finder                            // nil: no preset measures anything
@@ -54,6 +56,8 @@ type Loop struct {
 	budget   budget
 	deploys  deploys
 	findings findings
+
+	began time.Time // when Run did
 
 	mu       sync.Mutex
 	telling  map[string]Key            // whose bake it is that receivers are being told of
@@ -89,6 +93,8 @@ type work struct {
 	unseen   string
 	// unprobed says that no container of the new pods has a readiness probe.
 	unprobed bool
+	// notGentle is what keeps a canary from being as gentle as policy says.
+	notGentle string
 	// sought is when migrations were looked for last, and unsought why they could not be found.
 	sought   time.Time
 	unsought string
@@ -139,6 +145,7 @@ func (l *Loop) Delivered(bake string, r v1alpha1.Receipt) {
 
 // Run loads the records and drives bakes until ctx ends. It is to be run by the leader only, and once.
 func (l *Loop) Run(ctx context.Context) error {
+	l.began = time.Now()
 	if err := l.Load(ctx); err != nil {
 		return err
 	}
@@ -273,9 +280,14 @@ func (l *Loop) workOn(b *v1alpha1.Bake) *work {
 	return w
 }
 
-// look is one look at a workload: is there a new rollout, and what is due for the bake that goes on. It returns when to
-// look again; zero when only a change calls for it.
+// look is one look at a workload. It returns when to look again; zero when only a change calls for it.
 func (l *Loop) look(ctx context.Context, k Key) (time.Duration, error) {
+	after, err := l.attend(ctx, k)
+	return after, errors.Join(err, l.freePaused(ctx, k))
+}
+
+// attend sees to a workload: is there a new rollout, and what is due for the bake that goes on.
+func (l *Loop) attend(ctx context.Context, k Key) (time.Duration, error) {
 	cfg := l.Policy()
 	if cfg == nil {
 		return 2 * time.Second, nil // no policy yet: nothing may be judged

@@ -136,6 +136,69 @@ func (p *process) Free(context.Context, Key, string, v1alpha1.Revision, v1alpha1
 	return false, errors.New("a Deployment's pods stand in nobody's way")
 }
 
+func (p *process) Pause(_ context.Context, k Key, uid string, judged v1alpha1.Revision, bake string) error {
+	if err := p.gone(); err != nil {
+		return err
+	}
+	if p.pauseErr != nil {
+		return p.pauseErr
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	w := p.workloads[k]
+	switch {
+	case w == nil || w.uid != uid:
+		return ErrGone
+	case w.template != judged.Hash:
+		return ErrNewer
+	case w.paused && w.annotations[AnnotationPaused] == bake:
+		return nil
+	case w.paused && w.annotations[AnnotationPaused] == "":
+		return ErrPaused
+	case !w.paused && w.annotations[AnnotationPaused] == bake:
+		return ErrResumed
+	}
+	return p.write(func() error {
+		w.hold()
+		if w.annotations == nil {
+			w.annotations = map[string]string{}
+		}
+		w.annotations[AnnotationPaused] = bake
+		p.pauses = append(p.pauses, "pause "+bake)
+		go p.told(k)
+		return nil
+	})
+}
+
+func (p *process) Release(_ context.Context, k Key, uid, bake string) (bool, error) {
+	if err := p.gone(); err != nil {
+		return false, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	w := p.workloads[k]
+	if w == nil || w.uid != uid || w.annotations[AnnotationPaused] != bake {
+		return false, nil
+	}
+	return true, p.write(func() error {
+		delete(w.annotations, AnnotationPaused)
+		p.goOn(k, w)
+		p.pauses = append(p.pauses, "release "+bake)
+		go p.told(k)
+		return nil
+	})
+}
+
+func (p *process) Paused(_ context.Context, k Key) (bool, error) {
+	if err := p.gone(); err != nil {
+		return false, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	w := p.workloads[k]
+	return w != nil && w.paused, nil
+}
+
 func (p *process) Read(_ context.Context, q signals.Question) ([]signals.Reading, error) {
 	if err := p.gone(); err != nil {
 		return nil, err
@@ -331,7 +394,7 @@ func (w *world) start(set ...func(*process)) *process {
 	for _, f := range set {
 		f(p)
 	}
-	p.loop = NewLoop(Options{Watcher: p, Undoer: p, Source: p, Finder: p.finder, Records: recordsOf{p}, Teller: teller{&w.people, p}, Recorder: w.recorder, Lag: w.lag,
+	p.loop = NewLoop(Options{Watcher: p, Undoer: p, Pauser: p, Source: p, Finder: p.finder, Records: recordsOf{p}, Teller: teller{&w.people, p}, Recorder: w.recorder, Lag: w.lag,
 		Policy: func() *policy.Config { w.cluster.mu.Lock(); defer w.cluster.mu.Unlock(); return w.config }, Log: zap.NewNop(),
 		Metrics: NewMetrics(prometheus.NewRegistry()), Since: w.since, Workers: 2, Migrations: p.migrations,
 		Report: func(b *v1alpha1.Bake) string { return "report of " + b.Name }})

@@ -177,6 +177,7 @@ type run struct {
 
 func (r Rerun) begin(p policy.Resolved) *run {
 	p.Mode, p.Watched = policy.Guard, true
+	p.Canary = policy.CanaryRules{} // what rolled out then was not paused
 	b := r.bakeOf()
 	ready := micro(r.FirstReadyAt)
 	b.Status.Phase, b.Status.FirstReadyAt = v1alpha1.PhaseBaking, &ready

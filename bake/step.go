@@ -82,7 +82,10 @@ type State struct {
 	MovedAt  time.Time
 	// Back is that a live look found the judged template rolled out once more after it was undone; nil when it did not.
 	Back *writing
-	Now  time.Time
+	// Resumed says that a person has let a rollout go on that is paused by the record, Changed that the template of one that is
+	// paused is not the one that is judged any more.
+	Resumed, Changed bool
+	Now              time.Time
 }
 
 // Progress is how far an undo has come.
@@ -121,6 +124,10 @@ const (
 	Undo     Do = "undo"     // carry the undo out, and record its receipt
 	Single   Do = "single"   // record the intent to delete a pod that stands in the way of the undo
 	Free     Do = "free"     // delete it, and record that it is gone
+	Halt     Do = "halt"     // record the intent to pause the rollout part-way
+	Pause    Do = "pause"    // pause it, and record its receipt
+	GoOn     Do = "go-on"    // record the intent to let it go on
+	Release  Do = "release"  // let it go on, and record its receipt
 	Verify   Do = "verify"   // the old revision is available: measure recovery
 	End      Do = "end"      // record the outcome
 )
@@ -129,7 +136,9 @@ const (
 type Step struct {
 	Do                  Do
 	Until               time.Time         // for Wait and Ask
-	Why                 string            // for Wait: what it waits for, where that is more than time
+	Why                 string            // for Wait: what it waits for, where that is more than time; for Halt and GoOn: why
+	Cause               string            // for Halt: canary, or suspicion
+	ByPerson            bool              // for GoOn: a person did
 	Outcome             v1alpha1.Outcome  // for End
 	Reasons             []v1alpha1.Reason // for End, Intend and Ask
 	Good                bool              // for End: the new revision is known good from now on
@@ -180,7 +189,7 @@ func (s State) takenOver() (Step, bool) {
 		return end(v1alpha1.OutcomeSuperseded, CodeNewer, fmt.Sprintf("%s came before %s was judged", rev(s.Current), rev(spec.To))), true
 	case s.abandoned() != nil:
 		return Step{Do: End, Outcome: v1alpha1.OutcomeAbandoned, Reasons: []v1alpha1.Reason{*s.abandoned()}}, true
-	case s.Sight.Paused:
+	case s.Sight.Paused && !s.Sight.marked():
 		return end(v1alpha1.OutcomeAbandoned, CodePaused, spec.Ref+" was paused: a person has taken over"), true
 	case s.Sight.CaughtUp && s.Sight.Replicas == 0 && !s.asked():
 		return end(v1alpha1.OutcomeInconclusive, CodeScaledToZero, spec.Ref+" is scaled to zero: there is nothing to measure"), true
@@ -194,6 +203,9 @@ func (s State) movedOn() bool {
 }
 
 func (s State) rolling() Step {
+	if step, due := s.letGo(); due {
+		return step
+	}
 	if len(s.Migrated) > 0 {
 		return Step{Do: Migrate}
 	}
@@ -202,6 +214,9 @@ func (s State) rolling() Step {
 	}
 	if s.Bake.Status.Approval != nil {
 		return s.waiting()
+	}
+	if step, due := s.gently(); due {
+		return step
 	}
 	if s.Crew.Ready {
 		return Step{Do: Begin}
@@ -212,7 +227,7 @@ func (s State) rolling() Step {
 	if step, given := s.givenUp(); given {
 		return step
 	}
-	if limit := s.Bake.Spec.StartedAt.Add(s.Frozen.Window + patience); !s.Now.Before(limit) {
+	if limit := s.Bake.Spec.StartedAt.Add(s.Frozen.Window + patience + s.pausedFor()); !s.Now.Before(limit) {
 		return end(v1alpha1.OutcomeInconclusive, CodeNeverReady, fmt.Sprintf("no pod of %s became ready in %s", rev(s.Bake.Spec.To), short(s.Now.Sub(s.Bake.Spec.StartedAt.Time))))
 	}
 	return Step{Do: Wait, Until: s.Now.Add(min(s.Frozen.Interval, soon))}
@@ -269,6 +284,9 @@ func (s State) unavailable() int32 {
 }
 
 func (s State) baking() Step {
+	if step, due := s.letGo(); due {
+		return step
+	}
 	if len(s.Migrated) > 0 {
 		return Step{Do: Migrate}
 	}
@@ -301,12 +319,15 @@ func (s State) baking() Step {
 	if step, given := s.givenUp(); given {
 		return step
 	}
+	if step, due := s.gently(); due {
+		return step
+	}
 	st := s.Bake.Status
 	if st.CompletedAt == nil {
 		if s.Sight.Complete() {
 			return Step{Do: Complete}
 		}
-		if limit := st.FirstReadyAt.Add(s.Frozen.Window + patience); !s.Now.Before(limit) {
+		if limit := st.FirstReadyAt.Add(s.Frozen.Window + patience + s.pausedFor()); !s.Now.Before(limit) {
 			return end(v1alpha1.OutcomeInconclusive, CodeNotComplete, fmt.Sprintf("the rollout of %s was not complete after %s: %d of %d pods are new",
 				rev(s.Bake.Spec.To), short(s.Now.Sub(st.FirstReadyAt.Time)), s.Sight.Updated, s.Sight.Replicas))
 		}

@@ -247,6 +247,7 @@ func (l *Loop) letGo(e *entry) {
 	l.findings.forget(e.work.bake.Namespace, bake)
 	e.work = nil
 	l.Metrics.active.track(bake, false)
+	l.Metrics.paused.track(bake, false)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.alerts, bake)

@@ -45,6 +45,9 @@ func TestDocumented(t *testing.T) {
 		t.Fatalf("only %d keys were found: %v", len(want), want)
 	}
 	want = append(want, annotationEnabled, annotationMode, annotationWindow, annotationInterval, AnnotationMigrations, AnnotationApprove, AnnotationReject, AnnotationUndo, AnnotationAbort)
+	for _, key := range keys(reflect.TypeFor[Canary]()) {
+		want = append(want, canaryAnnotation+key)
+	}
 	for _, key := range keys(reflect.TypeFor[Threshold]()) {
 		want = append(want, AnnotationPrefix+"<signal>."+key)
 	}

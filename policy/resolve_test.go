@@ -38,6 +38,7 @@ func TestForDefaults(t *testing.T) {
 		FalseAlarm: 0.001, Margin: 1.5, Layers: Layers{Threshold: true, Evidence: true, Blame: true},
 		Guards: GuardRules{GitOps: true, Owner: true, Migrations: true, References: true, Alerting: true, ToAndFro: true, Cooldown: Limit(5 * time.Minute), MaxAge: Limit(24 * time.Hour),
 			Approval: ApprovalRules{Deadline: Span(30 * time.Minute), Default: Hold}},
+		Canary:  CanaryRules{For: Span(5 * time.Minute)},
 		Signals: got.Signals,
 	}
 	if diff := cmp.Diff(want, got); diff != "" || len(problems) > 0 {

@@ -40,6 +40,7 @@ type Resolved struct {
 	Margin     float64       `json:"margin"`     // how many times worse is not yet worse
 	Layers     Layers        `json:"layers"`
 	Guards     GuardRules    `json:"guards"`  // what leaves a regression to a person
+	Canary     CanaryRules   `json:"canary"`  // when a rollout is paused part-way
 	Signals    []Signal      `json:"signals"` // sorted by name
 }
 

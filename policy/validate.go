@@ -72,6 +72,7 @@ func (c *Config) validate() Errors {
 	}
 	k.between("budget.within", c.Budget.Within, minWithin, maxWithin)
 	k.guards("guards", c.Guards)
+	k.canary("canary", c.Canary, "")
 	if c.History < 1 || c.History > maxHistory {
 		k.errorf("history", "must be from 1 to %d, not %d", maxHistory, c.History)
 	}
@@ -293,6 +294,7 @@ func (k *checker) override(path string, o Override, base Bake, known map[string]
 	}
 	k.bake(join(path, "bake"), o.Bake, base)
 	k.guards(join(path, "guards"), o.Guards)
+	k.canary(join(path, "canary"), o.Canary, o.Match.Kind)
 	for _, name := range slices.Sorted(maps.Keys(o.Signals)) {
 		k.signal(join(join(path, "signals"), name), name, o.Signals[name], known)
 	}

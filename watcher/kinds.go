@@ -7,6 +7,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/tools/cache"
 
@@ -140,6 +141,7 @@ func ofDeployment(s *bake.Sight, d *appsv1.Deployment) {
 	s.CaughtUp = d.Status.ObservedGeneration >= d.Generation
 	s.Replicas = wanted(d.Spec.Replicas)
 	s.Updated, s.Total, s.Available = d.Status.UpdatedReplicas, d.Status.Replicas, d.Status.AvailableReplicas
+	s.Recreate, s.AtOnce = d.Spec.Strategy.Type == appsv1.RecreateDeploymentStrategyType, atOnce(d.Spec.Strategy, s.Replicas)
 	for _, c := range d.Status.Conditions {
 		if c.Type != appsv1.DeploymentProgressing {
 			continue
@@ -149,6 +151,26 @@ func ofDeployment(s *bake.Sight, d *appsv1.Deployment) {
 			s.Stuck = c.Message
 		}
 	}
+}
+
+// atOnce is how many new pods the controller makes before any of them is ready: the surge, and one for each old pod that may be
+// unavailable, as the controller itself rounds them.
+func atOnce(strategy appsv1.DeploymentStrategy, replicas int32) int32 {
+	r := strategy.RollingUpdate
+	if r == nil {
+		return replicas
+	}
+	part := func(of *intstr.IntOrString, up bool) int {
+		if of == nil {
+			return 0
+		}
+		n, err := intstr.GetScaledValueFromIntOrPercent(of, int(replicas), up)
+		if err != nil {
+			return 0 // the API server lets none through
+		}
+		return n
+	}
+	return min(replicas, int32(max(1, part(r.MaxSurge, true)+part(r.MaxUnavailable, false))))
 }
 
 // ofStatefulSet: a partition keeps the pods below it from being replaced; one that keeps all is how a person pauses it.

@@ -48,6 +48,11 @@ func (r *Undoer) releaseOnce(ctx context.Context, k bake.Key, uid string) (done 
 	if !changed {
 		return true, nil
 	}
+	return r.own(ctx, k, uid, meta.ResourceVersion, entries)
+}
+
+// own writes who owns which fields, unless the workload was written to since that version of it.
+func (r *Undoer) own(ctx context.Context, k bake.Key, uid, version string, entries []metav1.ManagedFieldsEntry) (done bool, err error) {
 	value, err := json.Marshal(entries)
 	if err != nil {
 		return false, fmt.Errorf("hand the fields of %s back: %w", k, err)
@@ -55,7 +60,7 @@ func (r *Undoer) releaseOnce(ctx context.Context, k bake.Key, uid string) (done 
 	patch, err := json.Marshal([]operation{
 		{Op: "test", Path: "/metadata/uid", Value: quoted(uid)},
 		{Op: "replace", Path: "/metadata/managedFields", Value: value},
-		{Op: "replace", Path: "/metadata/resourceVersion", Value: quoted(meta.ResourceVersion)},
+		{Op: "replace", Path: "/metadata/resourceVersion", Value: quoted(version)},
 	})
 	if err != nil {
 		return false, fmt.Errorf("hand the fields of %s back: %w", k, err)

@@ -55,16 +55,23 @@ func (r *Undoer) Undo(ctx context.Context, k bake.Key, uid string, judged, targe
 		return bake.ErrGone
 	}
 	to, cur := w.Find(target.Hash), w.Current()
+	mark := w.Meta.Annotations[bake.AnnotationPaused]
 	switch {
 	case to != nil && watcher.SameTemplate(&to.Template, &w.Template):
-		return r.release(ctx, k, uid) // done already: by us before a crash, or by a person
+		// Done already: by us before a crash, or by a person.
+		if mark != "" {
+			if _, err := r.Release(ctx, k, uid, mark); err != nil {
+				return err
+			}
+		}
+		return r.release(ctx, k, uid)
 	case cur == nil || cur.Hash != judged.Hash:
 		// It may have come after our own patch, if we were killed then; what that patch owns must not stay.
 		if err := r.release(ctx, k, uid); err != nil {
 			return err
 		}
 		return bake.ErrNewer
-	case w.Paused:
+	case w.Paused && mark == "":
 		return bake.ErrPaused
 	case to == nil:
 		return bake.ErrNoRevision
@@ -73,17 +80,24 @@ func (r *Undoer) Undo(ctx context.Context, k bake.Key, uid string, judged, targe
 	if err != nil {
 		return err
 	}
-	patch, err := json.Marshal(append([]operation{
+	operations := append([]operation{
 		{Op: "test", Path: "/metadata/uid", Value: quoted(uid)},
 		{Op: "test", Path: "/spec/template", Value: w.Raw},
 		{Op: "replace", Path: "/spec/template", Value: replacement},
-	}, marking(w.Meta.Annotations, judged, time.Now())...))
+	}, marking(w.Meta.Annotations, judged, time.Now())...)
+	if mark != "" {
+		operations = append(operations, releasing(mark)...) // paused, the old pods would not come back
+	}
+	patch, err := json.Marshal(operations)
 	if err != nil {
 		return fmt.Errorf("write the patch for %s: %w", k, err)
 	}
 	if err := r.patch(ctx, k, patch); err != nil {
 		if errors.Is(err, bake.ErrNewer) && len(w.Meta.Annotations) == 0 && r.annotated(ctx, k) {
 			return fmt.Errorf("patch %s: its first annotations came between reading and patching it; will try again", k)
+		}
+		if mark != "" {
+			return r.pauseChanged(ctx, k, judged, err)
 		}
 		return err
 	}

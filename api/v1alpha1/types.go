@@ -400,6 +400,10 @@ type BakeStatus struct {
 	// ScaleDown is the lowering of replicas in place of a rollback; absent when none was intended.
 	// +optional
 	ScaleDown *ScaleDown `json:"scaleDown,omitempty"`
+	// Pauses are the pauses of the rollout part-way, oldest first: at the share that policy names, and on a suspicion.
+	// +kubebuilder:validation:MaxItems=4
+	// +optional
+	Pauses []Pause `json:"pauses,omitempty"`
 }
 
 // ScaleDown is the record of replicas that were lowered, because the new version's pods were killed for want of memory again and
@@ -460,6 +464,32 @@ type CourseLine struct {
 	// Values are separated by commas. An empty one was not measured, or there was nothing to measure.
 	// +kubebuilder:validation:MaxLength=1000
 	Values string `json:"values"`
+}
+
+// Pause is one pause of the rollout part-way: the intent before each deed, and the receipt after it.
+type Pause struct {
+	// Why it was paused: canary, or suspicion.
+	// +kubebuilder:validation:Enum=canary;suspicion
+	Why string `json:"why"`
+	// Sentence is the same for people, with the pods that were new then.
+	Sentence string `json:"sentence"`
+	// IntendedAt is when the intent was recorded; the patch comes after.
+	IntendedAt metav1.MicroTime `json:"intendedAt"`
+	// PausedAt is the receipt of the patch.
+	// +optional
+	PausedAt *metav1.MicroTime `json:"pausedAt,omitempty"`
+	// EndsAt is when the intent to let it go on was recorded; the patch comes after.
+	// +optional
+	EndsAt *metav1.MicroTime `json:"endsAt,omitempty"`
+	// Ended is why it ends, for people.
+	// +optional
+	Ended string `json:"ended,omitempty"`
+	// ByHand says that a person let it go on.
+	// +optional
+	ByHand bool `json:"byHand,omitempty"`
+	// ReleasedAt is the receipt: it is not paused by Bakewatch any more.
+	// +optional
+	ReleasedAt *metav1.MicroTime `json:"releasedAt,omitempty"`
 }
 
 // BlindSource is a source that answered none of the bake's questions for two ticks or more.

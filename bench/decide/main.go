@@ -30,6 +30,7 @@ func run(args []string, stdout, stderr io.Writer) error {
 	seed := flags.Uint64("seed", 1, "seed of all chance")
 	brief := flags.Bool("brief", false, "print the goals alone")
 	wrong := flags.Bool("wrong", false, "say of each false rollback what the judge's reason was")
+	suspected := flags.Bool("suspicions", false, "say how rare suspicions are on good rollouts, and how much sooner than the verdict on bad ones, and nothing else")
 	file := flags.String("o", "", "write the results to this file as JSON")
 	commit := flags.String("commit", "unknown", "commit to name in the results")
 	if err := flags.Parse(args); err != nil {
@@ -50,6 +51,10 @@ func run(args []string, stdout, stderr io.Writer) error {
 	j := defaultJudge()
 	begun := time.Now()
 	runs := runAll(all, j, *seed, progress(stderr, all, begun))
+	if *suspected {
+		_, err := fmt.Fprintf(stdout, "%s\n%d runs of %d scenarios in %s\n", suspicions(all, runs, j.margin), total(all), len(all), time.Since(begun).Round(time.Second))
+		return err
+	}
 	out := results{Machine: machine(), Commit: *commit, Seed: *seed, TickSeconds: tick}
 	for i, s := range all {
 		out.Scenarios = append(out.Scenarios, newResult(s, runs[i], j))

@@ -23,8 +23,10 @@ func defaultJudge() judge {
 	return judge{signal: p.Signals[0], falseAlarm: p.FalseAlarm, margin: decide.DefaultMargin}
 }
 
-// decide says in which tick the judge rolls back, looking at each in turn as it would have come, and why.
-func (j judge) decide(d *draw) (in int, why decide.Reason) {
+// decide says in which tick the judge rolls back, looking at each in turn as it would have come, and why; and in which it first
+// had a suspicion.
+func (j judge) decide(d *draw) (in, suspected int, why decide.Reason) {
+	suspected = never
 	input := decide.Input{To: "rev 2", From: "rev 1", FalseAlarm: j.falseAlarm, Margin: j.margin, Signals: []decide.Evidence{{
 		Signal: j.signal.Name, Threshold: j.signal.Threshold, History: d.history, Blocks: d.blocks, Days: d.days, Lead: d.lead,
 	}}}
@@ -35,11 +37,15 @@ func (j judge) decide(d *draw) (in int, why decide.Reason) {
 		if d.around != nil {
 			input.Signals[0].Neighbours = d.around[i]
 		}
-		if v := decide.Judge(input); v.Result == decide.Regressed {
-			return i, v.Reasons[0]
+		v := decide.Judge(input)
+		if v.Result == decide.Regressed {
+			return i, suspected, v.Reasons[0]
+		}
+		if _, suspicious := v.Suspicious(j.falseAlarm); suspicious && suspected == never {
+			suspected = i
 		}
 	}
-	return never, decide.Reason{}
+	return never, suspected, decide.Reason{}
 }
 
 // outcome is what one guard did in one run.
@@ -49,6 +55,9 @@ type outcome struct {
 	delay      float64
 	failed     float64
 	why        string // the judge's reason, where it was wrong
+
+	suspected bool    // the judge had a suspicion before it rolled back, if it did
+	lead      float64 // by how many seconds sooner
 }
 
 // wrong reports whether what was rolled back was not worse.
@@ -103,8 +112,11 @@ func runAll(all []scenario, j judge, seed uint64, progress func(done int)) [][][
 func runOne(s scenario, j judge, seed uint64, run int) []outcome {
 	d := simulate(s, seed, run)
 	out := make([]outcome, 0, 1+len(rivals))
-	in, why := j.decide(d)
+	in, suspected, why := j.decide(d)
 	own := d.tell(in)
+	if own.suspected = suspected != never; own.suspected && in != never {
+		own.lead = edge(in) - edge(suspected)
+	}
 	if own.wrong(s.healthy(j.margin)) {
 		own.why = fmt.Sprintf("%s, run %d, after %gs of %gs: %s (log E %.3g)", s.name, run, edge(in), d.end(), why.Sentence, why.Numbers.LogE)
 	}

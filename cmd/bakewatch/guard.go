@@ -169,8 +169,9 @@ func (g *guard) lead(ctx context.Context) error {
 		return fmt.Errorf("make a kubernetes client: %w", err)
 	}
 	finder := &discover.Finder{Sources: g.source.finders, Router: &discover.Cluster{Client: g.client, Dynamic: dyn}}
+	undoer := &rollback.Undoer{Client: g.client}
 	loop = bake.NewLoop(bake.Options{
-		Watcher: watch, Undoer: &rollback.Undoer{Client: g.client}, Source: g.source, Lag: g.source.lag, Finder: finder, Records: bakes, Teller: g.teller, Recorder: g.recorder,
+		Watcher: watch, Undoer: undoer, Pauser: undoer, Source: g.source, Lag: g.source.lag, Finder: finder, Records: bakes, Teller: g.teller, Recorder: g.recorder,
 		Policy: g.live.Current, Log: g.log, Metrics: g.metrics, Since: since, Prepare: g.readAhead, Migrations: g.migrations, Alerts: g.source.alerts,
 		Report: func(b *v1alpha1.Bake) string { return hands.Issue(b, maxIssue) },
 	})

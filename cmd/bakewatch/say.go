@@ -64,6 +64,22 @@ func (c *care) flags(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&c.dryRun, "dry-run", false, "say what would be done, and have the API server check it, but write nothing")
 }
 
+// ask asks whether to go on, unless that is known.
+func (c *care) ask(cmd *cobra.Command, out io.Writer) error {
+	if c.yes || c.dryRun {
+		return nil
+	}
+	_, _ = fmt.Fprint(out, "Go on? [y/N] ")
+	line, err := bufio.NewReader(cmd.InOrStdin()).ReadString('\n')
+	if answer := strings.ToLower(strings.TrimSpace(line)); answer != "y" && answer != "yes" {
+		if err != nil && !errors.Is(err, io.EOF) {
+			return fmt.Errorf("read the answer: %w", err)
+		}
+		return errors.New("nothing was done; answer y, or give --yes")
+	}
+	return nil
+}
+
 // say says what will come of a word, asks, and writes it.
 func (c *care) say(cmd *cobra.Command, k *atKeyboard, client kubernetes.Interface, word hands.Word) error {
 	out := cmd.OutOrStdout()
@@ -71,15 +87,8 @@ func (c *care) say(cmd *cobra.Command, k *atKeyboard, client kubernetes.Interfac
 		out = cmd.ErrOrStderr()
 	}
 	_, _ = fmt.Fprintln(out, "will "+word.Does)
-	if !c.yes && !c.dryRun {
-		_, _ = fmt.Fprint(out, "Go on? [y/N] ")
-		line, err := bufio.NewReader(cmd.InOrStdin()).ReadString('\n')
-		if answer := strings.ToLower(strings.TrimSpace(line)); answer != "y" && answer != "yes" {
-			if err != nil && !errors.Is(err, io.EOF) {
-				return fmt.Errorf("read the answer: %w", err)
-			}
-			return errors.New("nothing was done; answer y, or give --yes")
-		}
+	if err := c.ask(cmd, out); err != nil {
+		return err
 	}
 	if err := write(cmd.Context(), client, word, c.dryRun); err != nil {
 		return err
