@@ -9,9 +9,9 @@ import (
 	"github.com/sony/gobreaker/v2"
 )
 
+// A server is left alone after TripAfter queries in a row without an answer, for RestFor: hundreds of bakes that each wait for a
+// server that is down delay each other, and keep it from coming back.
 const (
-	// TripAfter is after how many queries in a row without an answer a server is left alone, and RestFor for how long: hundreds
-	// of bakes that each wait for a server that is down delay each other, and keep it from coming back.
 	TripAfter = 5
 	RestFor   = 5 * time.Second
 )

@@ -77,7 +77,7 @@ func TestCutShort(t *testing.T) {
 		g, server, r := withDashboards(t, dashboards...)
 		server.Fail(func(w http.ResponseWriter, q *http.Request) {
 			if q.Method == http.MethodPost && len(g.Annotations()) >= after {
-				http.Error(w, "no healthy upstream", 503)
+				http.Error(w, "no healthy upstream", http.StatusServiceUnavailable)
 				return
 			}
 			g.ServeHTTP(w, q)
