@@ -128,6 +128,12 @@ func TestCanary(t *testing.T) {
 			t.Errorf("%d pods of the new version of %s were wanted", n, name)
 		}
 	}
+	s.kubectl("scale", "deployment/resumed", "--replicas=4") // as an autoscaler does
+	s.waitFor("resumed to be scaled, still paused", func() (bool, string) {
+		paused, _ := s.pausedBy("resumed")
+		ready := s.workload("resumed").ready
+		return paused && ready >= 4, fmt.Sprintf("paused %v, %d ready", paused, ready)
+	})
 	s.kubectl("rollout", "resume", "deployment/resumed")
 	if out := s.must("y\n", "release", "freed"); out == "" {
 		t.Error("release says nothing")
@@ -135,5 +141,6 @@ func TestCanary(t *testing.T) {
 	for _, name := range []string{"resumed", "freed"} {
 		s.goesOn(name, s.passed(name, 1, 2), true)
 	}
+	s.stands("resumed", "b", 4, 2)
 	d.metric("bakewatch_paused_rollouts 0")
 }
