@@ -97,6 +97,9 @@ func (s State) notGentle() string {
 	if why := s.unpausable(); why != "" {
 		return fmt.Sprintf("policy has rollouts of %s paused part-way, and they are not: %s", s.Bake.Spec.Ref, why)
 	}
+	if s.Sight.Replicas == 1 {
+		return fmt.Sprintf("policy has rollouts of %s paused part-way, and they are not: of a single replica there is no part, because the old pod goes once the new one is available, paused or not", s.Bake.Spec.Ref)
+	}
 	want, wanted := rules.Pods(s.Sight.Replicas), s.Sight.Replicas
 	if rules.Pause > 0 && wanted > 0 && s.Sight.AtOnce > want {
 		return fmt.Sprintf("policy has rollouts of %s paused at %s, %d of %d pods, and its strategy makes %d new ones at once; lower maxSurge and maxUnavailable", s.Bake.Spec.Ref,
@@ -156,8 +159,8 @@ func (s State) halt() (Step, bool) {
 		return Step{}, false
 	case sight.Paused, !sight.CaughtUp, s.Changed, s.Current.Hash != spec.To.Hash:
 		return Step{}, false
-	case sight.Updated < 1, sight.Updated >= sight.Total: // one at least on either side
-		return Step{}, false
+	case sight.Updated < 1, sight.Updated >= sight.Total, sight.Updated >= sight.Replicas:
+		return Step{}, false // one at least is to serve on either side
 	}
 	rules := s.Frozen.Canary
 	pods := fmt.Sprintf("paused with %d of %d pods new", sight.Updated, sight.Replicas)

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/bakewatch/bakewatch/act/announce"
 	"github.com/bakewatch/bakewatch/api/v1alpha1"
 	"github.com/bakewatch/bakewatch/decide"
 	"github.com/bakewatch/bakewatch/policy"
@@ -308,6 +309,9 @@ func TestHeldStaysPaused(t *testing.T) {
 				w.deploy(web, "B")
 				w.pass(5 * time.Minute)
 				wantOutcome(t, w.bake(t, 2), v1alpha1.OutcomeHeld, CodeBudget)
+				if told := w.headlines(announce.Ended); !slices.Contains(told, "shop deployment/web: rev 2 regressed and was NOT rolled back (budget); its rollout stays paused") {
+					t.Errorf("told: %q", told)
+				}
 				if !w.sight(web).Paused || w.workloads[web].mostNew["B"] != 1 {
 					t.Fatal("a bad version goes on")
 				}

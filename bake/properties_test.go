@@ -17,6 +17,7 @@ import (
 func anyState() *rapid.Generator[State] {
 	events := []func(*State){deleted, madeAnew, optedOut, observing, frozenObs, isPaused, undone, newer, unknown, toZero, lagging, newReady, noFrom, restarted,
 		noBudget, owned, needsApproval, waitsForApproval, approves, rejects, complete, onTarget, stuck, stuckStale,
+		canary, freezes, marked, halted, pausing, resumed, rewritten, suspicious,
 		verdict(decide.Healthy, 20*time.Minute, decide.CodeWithin), verdict(decide.Regressed, time.Minute, decide.CodeThreshold), verdict(decide.Undecided, 20*time.Minute, decide.CodeBlind)}
 	late := []func(*State){at(0), at(10 * time.Minute), at(2 * time.Hour), at(-time.Hour)}
 	return rapid.Custom(func(t *rapid.T) State {
@@ -57,9 +58,13 @@ func TestNextIsPureAndTotal(t *testing.T) {
 			t.Fatalf("twice asked:\n%s\n%s", a, b)
 		}
 		switch first.Do {
-		case Wait, Open, Begin, Complete, Undo, Verify:
+		case Wait, Open, Begin, Complete, Undo, Verify, Pause, Release:
 			if first.Outcome != "" {
 				t.Fatalf("an outcome without an end: %+v", first)
+			}
+		case Halt, GoOn:
+			if first.Why == "" || first.Outcome != "" || (first.Do == Halt) != (first.Cause != "") {
+				t.Fatalf("about a pause: %+v", first)
 			}
 		case Intend, Ask:
 			if len(first.Reasons) == 0 || first.Do == Ask && !first.Until.After(s.Now) {
@@ -109,7 +114,7 @@ func TestIntentsAndDeedsAreGuarded(t *testing.T) {
 			return
 		}
 		spec := s.Bake.Spec
-		if spec.From == nil || spec.RestartOnly || s.Budget != nil || s.Sight.Owner.Name != "" || s.Sight.Paused || s.Current.Hash != "" && s.Current.Hash != spec.To.Hash {
+		if spec.From == nil || spec.RestartOnly || s.Budget != nil || s.Sight.Owner.Name != "" || s.Sight.Paused && !s.Sight.marked() || s.Current.Hash != "" && s.Current.Hash != spec.To.Hash {
 			t.Fatalf("an intent that a guard forbids: %+v", step)
 		}
 		byDefault := s.Bake.Status.Approval != nil && s.Bake.Status.Approval.Default == "rollback" && !s.Now.Before(s.Bake.Status.Approval.Until.Time)
@@ -118,6 +123,40 @@ func TestIntentsAndDeedsAreGuarded(t *testing.T) {
 		}
 		if s.Bake.Status.Approval == nil && s.Sight.Stuck == "" && (s.Verdict == nil || s.Verdict.Result != decide.Regressed) {
 			t.Fatalf("an intent without a ground: %+v", step)
+		}
+	})
+}
+
+// What must hold for a pause: it is asked for, and there is something on either side of it.
+func TestPausesAreGuarded(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s := anyState().Draw(t, "state")
+		step := Next(s)
+		open := openPause(s.Bake)
+		may := s.Frozen.Mode == policy.Guard && s.Live.Mode == policy.Guard && s.Live.Watched && s.Frozen.Canary.On() && s.Live.Canary.On()
+		switch step.Do {
+		case Halt, Pause:
+			if !may || s.Sight.Owner.Name != "" || s.Sight.Recreate || !s.Sight.Exists || s.Current.Hash != "" && s.Current.Hash != s.Bake.Spec.To.Hash {
+				t.Fatalf("%s although it may not be", step.Do)
+			}
+			if step.Do == Halt && (open != nil || s.Sight.Updated < 1 || s.Sight.Updated >= s.Sight.Replicas || s.Sight.Paused) {
+				t.Fatal("there is nothing to pause")
+			}
+			if step.Do == Pause && (open == nil || open.PausedAt != nil) {
+				t.Fatal("a deed without an intent on record, or with its receipt")
+			}
+		case GoOn:
+			if open == nil || open.EndsAt != nil {
+				t.Fatal("what is not paused goes on")
+			}
+		case Release:
+			if open == nil || open.EndsAt == nil {
+				t.Fatal("a deed without an intent on record, or with its receipt")
+			}
+		case Wait:
+			if phase := s.Bake.Status.Phase; open != nil && open.PausedAt != nil && !may && s.Bake.Status.Outcome == "" && (phase == v1alpha1.PhaseRolling || phase == v1alpha1.PhaseBaking) {
+				t.Fatal("it stays paused although it was turned off")
+			}
 		}
 	})
 }

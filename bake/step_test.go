@@ -85,6 +85,50 @@ func stuck(s *State) {
 }
 func stuckStale(s *State) { stuck(s); s.Sight.SettledAt = noon }
 
+// canary has policy pause the rollout of 3 pods at 40%, one, which it has come to.
+func canary(s *State) {
+	s.Frozen.Canary = policy.CanaryRules{Pause: 0.4, For: policy.Span(5 * time.Minute)}
+	s.Live.Canary, s.Sight.Total = s.Frozen.Canary, 4
+	s.Sight.Available = 4
+}
+
+func freezes(s *State) {
+	s.Frozen.Canary.FreezeOnSuspicion, s.Live.Canary.FreezeOnSuspicion, s.Frozen.Layers.Evidence, s.Frozen.FalseAlarm = true, true, true, 0.001
+	s.Sight.Total, s.Sight.Available = 4, 4
+}
+
+func halted(s *State) {
+	s.Bake.Status.Pauses = append(s.Bake.Status.Pauses, v1alpha1.Pause{Why: pauseCanary, IntendedAt: *after(40 * time.Second)})
+}
+
+func pausing(s *State) {
+	halted(s)
+	s.Sight.Paused = true
+	marked(s)
+	s.Bake.Status.Pauses[len(s.Bake.Status.Pauses)-1].PausedAt = after(40 * time.Second)
+}
+
+func ending(s *State) {
+	pausing(s)
+	s.Bake.Status.Pauses[len(s.Bake.Status.Pauses)-1].EndsAt = after(50 * time.Second)
+}
+
+func released(s *State) {
+	ending(s)
+	s.Bake.Status.Pauses[len(s.Bake.Status.Pauses)-1].ReleasedAt = after(50 * time.Second)
+	s.Sight.Paused, s.Sight.Annotations = false, nil
+}
+
+func marked(s *State)    { s.Sight.Annotations = map[string]string{AnnotationPaused: "b"} }
+func resumed(s *State)   { s.Resumed = true }
+func rewritten(s *State) { s.Changed = true }
+
+// suspicious is a verdict to which half the evidence is missing.
+func suspicious(s *State) {
+	verdict(decide.Undecided, time.Minute, decide.CodeSuspicion)(s)
+	s.Verdict.Reasons[0].Numbers.LogE = 4
+}
+
 func surely(s *State)      { s.Verdict.Early = true }
 func passesEarly(s *State) { s.Frozen.PassEarly = true }
 
@@ -177,6 +221,64 @@ func TestNext(t *testing.T) {
 		{"baking, undecided, the window over", in(baking, completed, verdict(decide.Undecided, window, decide.CodeBlind)), End, inconclusive, decide.CodeBlind, "it is blind"},
 		{"baking, regressed at the very end", in(baking, completed, verdict(decide.Regressed, window, decide.CodeThreshold)), Intend, "", decide.CodeThreshold, ""},
 
+		// Pauses of the rollout, of which one of three pods is new.
+		{"rolling, at the share", in(rolling, canary), Halt, "", "", "canary: paused with 1 of 3 pods new, to judge rev 7 beside what ran before for 5m"},
+		{"rolling, at the share, though a new pod is ready", in(rolling, canary, newReady), Halt, "", "", ""},
+		{"rolling, below the share", in(rolling, canary, func(s *State) { s.Sight.Updated = 0 }), Wait, "", "", ""},
+		{"rolling, below the share of more", in(rolling, canary, func(s *State) { s.Sight.Replicas, s.Sight.Total = 5, 6 }), Wait, "", "", ""},
+		{"rolling, the controller has not seen it", in(rolling, canary, lagging), Wait, "", "", ""},
+		{"rolling, of a single replica", in(rolling, canary, func(s *State) { s.Sight.Replicas, s.Sight.Total = 1, 2 }), Wait, "", "", ""},
+		{"rolling, no old pod is left", in(rolling, canary, func(s *State) { s.Sight.Total = 1 }), Wait, "", "", ""},
+		{"rolling, a StatefulSet", in(rolling, canary, func(s *State) { s.Bake.Spec.Workload.Kind = KindStatefulSet }), Wait, "", "", ""},
+		{"rolling, Recreate", in(rolling, canary, func(s *State) { s.Sight.Recreate = true }), Wait, "", "", ""},
+		{"rolling, kept by Git", in(rolling, canary, func(s *State) { s.Sight.Owner = argo }), Wait, "", "", ""},
+		{"rolling, a restart", in(rolling, canary, restarted), Wait, "", "", ""},
+		{"rolling, observed", in(rolling, canary, observing), Wait, "", "", ""},
+		{"rolling, observed at the start", in(rolling, canary, frozenObs), Wait, "", "", ""},
+		{"rolling, turned off since", in(rolling, canary, func(s *State) { s.Live.Canary = policy.CanaryRules{} }), Wait, "", "", ""},
+		{"rolling, turned on since", in(rolling, canary, func(s *State) { s.Frozen.Canary = policy.CanaryRules{} }), Wait, "", "", ""},
+		{"rolling, paused by a person at the share", in(rolling, canary, isPaused), End, abandoned, CodePaused, ""},
+		{"to be paused", in(rolling, canary, halted), Pause, "", "", ""},
+		{"to be paused, turned off", in(rolling, canary, halted, observing), GoOn, "", "", "mode is observe"},
+		{"to be paused, changed", in(rolling, canary, halted, rewritten), GoOn, "", "", "its template was changed"},
+		{"paused", in(rolling, canary, pausing), Wait, "", "", ""},
+		{"paused, a new pod is ready", in(rolling, canary, pausing, newReady), Begin, "", "", ""},
+		{"paused, none becomes ready", in(rolling, canary, pausing, at(10*time.Minute+40*time.Second)), GoOn, "", "", "no pod of rev 7 became ready within 10m"},
+		{"paused, none can run", in(rolling, canary, pausing, func(s *State) {
+			s.Pods = &decide.PodFinding{Code: decide.CodeCrashLoop, Sentence: "crash", Fault: decide.FaultOwn}
+		}), Intend, "", decide.CodeCrashLoop, ""},
+		{"paused and baking", in(baking, canary, pausing, healthy(5*time.Minute)), Wait, "", "", ""},
+		{"paused for long enough", in(baking, canary, pausing, healthy(5*time.Minute+40*time.Second)), GoOn, "", "", "nothing speaks against rev 7 after 5m beside what ran before: it is within-threshold"},
+		{"paused for long enough but for less than a tick", in(baking, canary, pausing, healthy(5*time.Minute+25*time.Second)), GoOn, "", "", ""},
+		{"paused, too little traffic", in(baking, canary, pausing, verdict(decide.Undecided, 6*time.Minute, decide.CodeTooFewRequests)), GoOn, "", "", "nothing speaks against rev 7"},
+		{"paused for long enough, blind", in(baking, canary, pausing, verdict(decide.Undecided, 6*time.Minute, decide.CodeBlind)), Wait, "", "", ""},
+		{"paused for long enough, suspicious", in(baking, canary, pausing, verdict(decide.Undecided, 6*time.Minute, decide.CodeSuspicion)), Wait, "", "", ""},
+		{"paused for long enough, a pod is not available", in(baking, canary, pausing, healthy(6*time.Minute), func(s *State) { s.Sight.Available = 3 }), Wait, "", "", ""},
+		{"paused three times as long, blind", in(baking, canary, pausing, verdict(decide.Undecided, 15*time.Minute+40*time.Second, decide.CodeBlind)), GoOn, "", "", "whether rev 7 is well could not be told within 15m"},
+		{"paused, regressed", in(baking, canary, pausing, worse), Intend, "", decide.CodeThreshold, ""},
+		{"paused, regressed after all that time", in(baking, canary, pausing, verdict(decide.Regressed, 20*time.Minute, decide.CodeThreshold)), Intend, "", decide.CodeThreshold, ""},
+		{"paused, regressed, without a good one", in(baking, canary, pausing, worse, noFrom), End, v1alpha1.OutcomeHeld, CodeNoGood, ""},
+		{"paused, people are asked", in(baking, canary, pausing, worse, needsApproval), Ask, "", decide.CodeThreshold, ""},
+		{"paused, people have not answered", in(baking, canary, pausing, waitsForApproval, at(20*time.Minute)), Wait, "", "", ""},
+		{"paused, a person lets it go on", in(baking, canary, pausing, resumed, worse), GoOn, "", "", "somebody let it go on"},
+		{"paused, no new pod is left", in(baking, canary, pausing, func(s *State) { s.Sight.Updated = 0 }), GoOn, "", "", "no pod of rev 7 is left"},
+		{"paused, no old pod is left", in(baking, canary, pausing, func(s *State) { s.Sight.Total = 1 }), GoOn, "", "", "all pods are of rev 7"},
+		{"paused, scaled", in(baking, canary, pausing, healthy(2*time.Minute), func(s *State) { s.Sight.Replicas, s.Sight.Updated, s.Sight.Total, s.Sight.Available = 9, 3, 10, 10 }), Wait, "", "", ""},
+		{"paused, taken over by a person", in(baking, canary, pausing, isPaused, func(s *State) { s.Sight.Annotations = nil }), End, abandoned, CodePaused, ""},
+		{"paused, deleted", in(baking, canary, pausing, deleted), End, abandoned, CodeDeleted, ""},
+		{"to go on", in(baking, canary, ending, worse), Release, "", "", ""},
+		{"went on", in(baking, canary, released), Wait, "", "", ""},
+		{"went on, and the limit does not count the pause", in(baking, canary, released, at(75*time.Minute+35*time.Second)), Wait, "", "", ""},
+		{"went on, and not in all the time", in(baking, canary, released, at(75*time.Minute+40*time.Second)), End, inconclusive, CodeNotComplete, ""},
+		{"a suspicion", in(baking, freezes, suspicious), Halt, "", "", "suspicion: paused with 1 of 3 pods new: it is suspicion"},
+		{"too little of a suspicion", in(baking, freezes, suspicious, func(s *State) { s.Verdict.Reasons[0].Numbers.LogE = 3.4 }), Wait, "", "", ""},
+		{"a suspicion after the canary", in(baking, canary, freezes, released, suspicious), Halt, "", "", "suspicion: "},
+		{"a suspicion after a person let it go on", in(baking, canary, freezes, released, suspicious, func(s *State) { s.Bake.Status.Pauses[0].ByHand = true }), Wait, "", "", ""},
+		{"a suspicion once more", in(baking, freezes, released, suspicious, func(s *State) { s.Bake.Status.Pauses[0].Why = pauseSuspicion }), Wait, "", "", ""},
+		{"a suspicion that nobody is to freeze", in(baking, canary, released, suspicious), Wait, "", "", ""},
+		{"a suspicion when all is new", in(baking, freezes, completed, suspicious), Wait, "", "", ""},
+		{"to be undone, paused by Bakewatch", in(back, pausing), Undo, "", "", ""},
+
 		// The guards. The first that holds is named last.
 		{"observe now", in(baking, worse, observing), End, held, CodeObserve, "it is threshold"},
 		{"observe at the start", in(baking, worse, frozenObs), End, held, CodeObserve, ""},
@@ -228,7 +330,7 @@ func TestNext(t *testing.T) {
 			if c.code != "" && !has(step.Reasons, c.code) {
 				t.Errorf("the reasons lack %s: %+v", c.code, step.Reasons)
 			}
-			said := step.Recovery
+			said := step.Recovery + step.Why
 			if said == "" && len(step.Reasons) > 0 {
 				said = step.Reasons[0].Sentence
 			}

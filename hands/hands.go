@@ -108,6 +108,10 @@ func rank(b *v1alpha1.Bake) int {
 // Standing is the phase of a bake that is under way, or the outcome of one that has ended.
 func Standing(b *v1alpha1.Bake) string {
 	switch {
+	case b.Status.Outcome == v1alpha1.OutcomeHeld && pausedNow(b) != nil:
+		return string(b.Status.Outcome) + " (paused)"
+	case b.Status.EndedAt == nil && pausedNow(b) != nil:
+		return string(b.Status.Phase) + " (paused)"
 	case b.Status.EndedAt == nil:
 		return cmp.Or(string(b.Status.Phase), "Seen")
 	case b.Status.Observed && b.Status.Outcome == v1alpha1.OutcomeHeld:

@@ -3,6 +3,7 @@ package hands
 import (
 	"errors"
 	"flag"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -100,6 +101,37 @@ func TestOf(t *testing.T) {
 	}
 	if _, err := Of(all, Workload{Name: "api"}); !errors.Is(err, ErrUnknown) {
 		t.Error(err)
+	}
+}
+
+// How a rollout stands that is paused part-way, and what its report says of it.
+func TestPaused(t *testing.T) {
+	b := bakeOf("Deployment", "web", 2, 0, "")
+	b.Status.Phase = v1alpha1.PhaseBaking
+	stands := func(want, because string) {
+		t.Helper()
+		if got := Standing(b); got != want || why(b) != because {
+			t.Errorf("stands %s, because %s; want %s, %s", got, why(b), want, because)
+		}
+	}
+	const sentence = "canary: paused with 1 of 5 pods new"
+	b.Status.Pauses = []v1alpha1.Pause{{Why: "canary", Sentence: sentence, IntendedAt: *at(1)}}
+	stands("Baking", "")
+	b.Status.Pauses[0].PausedAt = at(2)
+	stands("Baking (paused)", sentence)
+	b.Status.Outcome, b.Status.EndedAt, b.Status.Why = v1alpha1.OutcomeHeld, at(9), "worse"
+	stands("Held (paused)", "worse")
+	b.Status.Pauses[0].ReleasedAt, b.Status.Pauses[0].Ended = at(10), "somebody let it go on"
+	stands("Held", "worse")
+	b.Status.Pauses = append(b.Status.Pauses, v1alpha1.Pause{Why: "suspicion", IntendedAt: *at(11), ReleasedAt: at(12), Ended: "not paused: forbidden"})
+	var said []string
+	for _, e := range timeline(b) {
+		said = append(said, e.What)
+	}
+	for _, want := range []string{"the rollout was paused part-way: " + sentence, "the pause was over: somebody let it go on", "the rollout was NOT paused part-way: forbidden"} {
+		if !slices.Contains(said, want) {
+			t.Errorf("the timeline lacks %q: %q", want, said)
+		}
 	}
 }
 

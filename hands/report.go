@@ -260,6 +260,7 @@ func timeline(b *v1alpha1.Bake) []event {
 	if more := len(st.Migrations) - mostOf; more > 0 {
 		add(&st.Migrations[mostOf].At, false, "%d more database migrations ran", more)
 	}
+	pauses(b, add)
 	if a := st.Approval; a != nil {
 		add(&a.AskedAt, true, "people were asked whether to roll back")
 		add(a.AnsweredAt, true, "%s answered: %s", cmp.Or(a.By, "somebody"), strings.ToLower(a.Answer))

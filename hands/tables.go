@@ -33,6 +33,9 @@ func WriteStatus(w io.Writer, bakes []*v1alpha1.Bake, now time.Time, namespaces 
 
 // why is the first reason; of a bake that goes on, what it cannot see.
 func why(b *v1alpha1.Bake) string {
+	if p := pausedNow(b); p != nil && b.Status.Why == "" {
+		return p.Sentence
+	}
 	if b.Status.EndedAt != nil || b.Status.Why != "" || len(b.Status.Blind) == 0 {
 		return b.Status.Why
 	}

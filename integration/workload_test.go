@@ -18,6 +18,7 @@ type app struct {
 	rps       int    // 40 if not set
 	errorRate float64
 	after     string            // behaves well for so long
+	startup   string            // from a pod's start until it is ready
 	log       string            // lines that the container writes when it starts
 	latency   string            // of a request, in ms
 	memory    string            // limit of the container
@@ -48,6 +49,7 @@ func (a app) yaml(t *testing.T) string {
 		note("error-rate", fmt.Sprint(a.errorRate))
 	}
 	note("after", a.after)
+	note("startup", a.startup)
 	note("mode", a.mode)
 	note("log", a.log)
 	note("latency-ms", a.latency)
