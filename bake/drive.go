@@ -202,7 +202,7 @@ func (l *Loop) judge(ctx context.Context, k Key, w *work, now, start time.Time) 
 	if rb := w.bake.Status.Rollback; rb != nil { // the old revision is back: is it as well as it was?
 		candidate = rb.Target
 		q.candidate, q.baseline, q.fromZero, q.days = podPrefix(&candidate), "", false, nil
-		q.version, q.baselineVersion = VersionOf(&candidate), ""
+		q.version, q.baselineVersion, q.restored = VersionOf(&candidate), "", rb.AvailableAt.Time
 		to, from = "the restored "+rev(rb.Target), rev(rb.Target)+" before"
 	}
 	src := l.Source

@@ -128,6 +128,9 @@ func (t *track) extend(ctx context.Context, src Source, q question, s policy.Sig
 		edges = edges[:min(len(edges), atOnce+1)]
 		ask := q.of(s)
 		ask.Bounds, ask.Seen = edges, t.seenBefore(from)
+		if !q.restored.IsZero() {
+			ask.Born = q.restored
+		}
 		rs, err := src.Read(ctx, ask)
 		if err != nil || len(rs) != len(edges)-1 {
 			detail := "the source gave no answer"
@@ -189,6 +192,7 @@ type question struct {
 	fromZero            bool
 	lives               map[string]time.Time // the candidate's pods, where names do not tell; nil: they do
 	born                time.Time            // when the candidate's pods began life at the earliest
+	restored            time.Time            // when the old revision was back; zero: it is not a matter of recovery
 	past                past
 	days                []past // spans of earlier days; none where they are of no use
 	policy              policy.Resolved

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -145,5 +146,29 @@ func TestDue(t *testing.T) {
 		if edge, next := v.due(noon.Add(c.now)); !edge.Equal(noon.Add(c.edge)) || !next.Equal(noon.Add(c.next)) {
 			t.Errorf("at %s due is %s, and the next at %s; want %s and %s", c.now, edge.Sub(noon), next.Sub(noon), c.edge, c.next)
 		}
+	}
+}
+
+// born notes since when what it is asked about began.
+type born struct {
+	counters
+	asked []time.Duration
+}
+
+func (b *born) Read(ctx context.Context, q signals.Question) ([]signals.Reading, error) {
+	b.asked = append(b.asked, q.Born.Sub(noon))
+	return b.counters.Read(ctx, q)
+}
+
+// What was so when the old revision was back is not its doing: an alert lasts a while longer. What was before the rollout is its past.
+func TestWhatTheRestoredRevisionIsAskedAbout(t *testing.T) {
+	q := asked
+	q.born, q.restored, q.fromZero = noon.Add(-time.Minute), noon.Add(-time.Second), false
+	q.historyOf, q.past = "new-", past{noon.Add(-time.Hour), noon.Add(-time.Minute)}
+	src := &born{}
+	v := newEvidence(noon, q.policy.Interval)
+	v.read(context.Background(), src, q, noon.Add(30*time.Second))
+	if want := []time.Duration{-time.Minute, -time.Minute, -time.Second}; !slices.Equal(src.asked, want) {
+		t.Errorf("asked about %s, want %s: twice the past, and the ticks", src.asked, want)
 	}
 }

@@ -79,6 +79,7 @@ func TestWords(t *testing.T) {
 		{Evidence{Signal: "http-errors"}, "http-errors: 10% of 1,240 requests failed"},
 		{Evidence{Signal: "http-latency", Query: signals.Query{Histogram: "h", Over: 0.25}}, "http-latency: 10% of 1,240 requests took over 250ms"},
 		{Evidence{Signal: "http-latency", Source: "datadog", Query: signals.Query{Histogram: "h", Over: 2.5}}, "http-latency (datadog): 10% of 1,240 requests took over 2.5s"},
+		{Evidence{Signal: "http-latency", Query: signals.Query{Errors: "count(v: v>0.25):x{*}.as_count()", Over: 0.25}}, "http-latency: 10% of 1,240 requests took over 250ms"},
 		{Evidence{Signal: "restarts", Query: signals.Query{Events: "r"}}, "restarts: 10% of 1,240 looks at pods found such an event"},
 		{Evidence{Signal: "cpu", Wording: Wording{"CPU periods", "were throttled"}}, "cpu: 10% of 1,240 CPU periods were throttled"},
 	} {

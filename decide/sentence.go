@@ -54,7 +54,7 @@ func (e Evidence) Words() Wording {
 	switch {
 	case e.Wording.Counted != "":
 		return e.Wording
-	case e.Query.Histogram != "":
+	case e.Query.Histogram != "" || e.Query.Over > 0:
 		return Wording{Counted: "requests", Bad: "took over " + e.limit()}
 	case e.Query.Events != "":
 		return Wording{Counted: "looks at pods", Bad: "found such an event"}

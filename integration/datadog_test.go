@@ -106,7 +106,10 @@ func TestDatadogAlone(t *testing.T) {
 		t.Errorf("it was rolled back to %s", image)
 	}
 
-	ailing := s.rolledBack("ailing", 1, 2, "a", 2, "threshold")
+	ailing := s.ended("ailing", 2, v1alpha1.OutcomeRolledBack, "threshold")
+	if rb := ailing.Status.Rollback; rb.Recovered == "No" || s.image("ailing") != "app:a" { // the alert goes on for a while
+		t.Errorf("recovered %s: %s", rb.Recovered, rb.Recovery)
+	}
 	if !strings.HasPrefix(ailing.Status.Why, "alerts: ") || !strings.Contains(ailing.Status.Why, `found an alert (monitor "Ailing")`) {
 		t.Errorf("its monitor is not what it was rolled back for: %s", ailing.Status.Why)
 	}

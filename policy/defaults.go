@@ -35,7 +35,7 @@ var presets = map[string]defaults{
 	"restarts":  {about: "looks at a pod, one a tick, that found its container restarted", threshold: threshold(0.5, 3, 0.05, 2, 2), wording: decide.Wording{Counted: "looks at pods", Bad: "found a restart"}},
 	"oom-kills": {about: "looks at a pod, one a tick, that found its container killed for want of memory", threshold: threshold(0.5, 3, 0.02, 2, 2), wording: decide.Wording{Counted: "looks at pods", Bad: "found an OOM kill"}},
 
-	"cpu-throttling": {about: "CPU periods in which a container was throttled", threshold: threshold(0.75, 3, 0.25, 100, 4), wording: decide.Wording{Counted: "CPU periods", Bad: "were throttled"}},
+	"cpu-throttling": {about: "CPU periods in which a container was throttled", threshold: threshold(0.75, 3, 0.25, 100, 4), wording: decide.Wording{Counted: "CPU periods", Bad: "were throttled"}, unit: "of the CPU periods throttled"},
 	// A second of a pod is bad when a line in it tells of an error, however many do: a storm counts no more than its length.
 	Logs: {about: "seconds of pods in which they wrote a line of level error or a stack, in their containers' logs", threshold: threshold(0.5, 3, 0.1, 20, 3), wording: decide.Wording{Counted: "seconds of pods", Bad: "had an error in the log"}},
 	// Near its limit a container is about to be killed; what it uses below is its own business.

@@ -60,3 +60,19 @@ func TestMeasured(t *testing.T) {
 		t.Errorf("a value: %+v", in)
 	}
 }
+
+// What is counted in one source may be a share in another: the threshold is the same.
+func TestMeasuredByAValue(t *testing.T) {
+	r, _ := Default().For(api)
+	got := r.Measured([]signals.Found{
+		{Signal: "cpu-throttling", Query: signals.Query{Errors: "e", Requests: "r"}},
+		{Signal: "cpu-throttling", Query: signals.Query{Source: signals.Datadog, Value: "v"}},
+	}).Signals
+	if len(got) != 2 || got[0].Threshold.Max != 0.75 || got[0].Level.Ticks != 0 || got[0].Unit != "" {
+		t.Fatalf("%+v", got)
+	}
+	want := decide.ValueThreshold{Max: 0.75, Increase: 3, Floor: 0.25, Ticks: 4}
+	if s := got[1]; s.Level != want || s.Threshold.Ticks != 0 || s.Unit != "of the CPU periods throttled" {
+		t.Errorf("%+v", s)
+	}
+}

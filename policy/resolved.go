@@ -135,11 +135,21 @@ func (r Resolved) Measured(found []signals.Found) Resolved {
 		}
 		for _, f := range found {
 			if f.Signal == s.Name {
-				s.Query = f.Query
-				all = append(all, s)
+				all = append(all, s.by(f.Query))
 			}
 		}
 	}
 	r.Signals = all
 	return r
+}
+
+// by is the signal as a query measures it that was found. What others count, the query may give the value of: the same threshold is
+// for the share then.
+func (s Signal) by(q signals.Query) Signal {
+	s.Query = q
+	if t := s.Threshold; q.Value != "" && s.Level.Ticks == 0 {
+		s.Level = decide.ValueThreshold{Max: t.Max, Increase: t.Increase, Floor: t.Floor, Ticks: t.Ticks}
+		s.Threshold, s.Unit = decide.Threshold{}, presets[s.Name].unit
+	}
+	return s
 }

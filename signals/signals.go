@@ -104,7 +104,7 @@ type Query struct {
 	Good     string `json:"good,omitempty"`
 	Requests string `json:"requests,omitempty"`
 	// Histogram is one of durations: its observations are the requests, and those above Over failed. Over is a
-	// bound of its buckets where these are counters of their own.
+	// bound of its buckets where these are counters of their own. Beside Errors it is above what these counted.
 	Histogram string  `json:"histogram,omitempty"`
 	Over      float64 `json:"over,omitempty"`
 	Milli     bool    `json:"milli,omitempty"` // the histogram's durations, and Over, are in milliseconds
@@ -179,7 +179,8 @@ type Question struct {
 	// Pods named in Seen were counted before: theirs continue from the first sample of the answer instead.
 	FromZero bool
 	Seen     map[string]bool
-	// Born bounds FromZero: a pod with a sample before this time is of an earlier life of the same revision, and its
-	// counter continues. Zero: no pod is.
+	// Born is when what the candidate does began. It bounds FromZero: a pod with a sample before this time is of an earlier life of the
+	// same revision, and its counter continues. And what was so at this time already, such as an alert, is not the candidate's doing.
+	// Zero: nothing is known of that.
 	Born time.Time
 }

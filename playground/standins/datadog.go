@@ -319,7 +319,11 @@ func (d *Datadog) metrics(w http.ResponseWriter, r *http.Request, f Fault) {
 	}
 	names := []string{}
 	for _, name := range metricNames() {
-		q := request{aggregator: "sum", metric: name, scope: scope, count: true, step: max(1, time.Now().Unix()-from)}
+		aggregator := "sum"
+		if _, distribution := durations[name]; distribution {
+			aggregator = anyDuration
+		}
+		q := request{aggregator: aggregator, metric: name, scope: scope, count: true, step: max(1, time.Now().Unix()-from)}
 		groups, err := d.samples.groups(r.Context(), q, from, time.Now().Unix())
 		if err != nil {
 			refuse(w, http.StatusServiceUnavailable, err.Error())

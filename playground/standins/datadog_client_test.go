@@ -45,6 +45,19 @@ func scrapedBy(t *testing.T, now int64) *httptest.Server {
 			}}})
 			return
 		}
+		if strings.HasPrefix(query, "http_request_duration_seconds_bucket") { // of ten a second nine take up to 0.1 s, and one up to 1 s
+			var result []any
+			for le, rate := range map[string]float64{"0.1": 9, "0.25": 9, "1": 10, "+Inf": 10} {
+				var values [][2]any
+				for at := now - 180; at <= now; at++ {
+					values = append(values, [2]any{float64(at) + 0.3, fmt.Sprint(rate * float64(at-now+1000))})
+				}
+				result = append(result, map[string]any{"metric": map[string]string{"__name__": "http_request_duration_seconds_bucket", "namespace": "shop", "pod": "web-aaa-1", "le": le,
+					"pod_template_hash": "aaa", "tags_datadoghq_com_version": "V1"}, "values": values})
+			}
+			reply(w, http.StatusOK, map[string]any{"status": "success", "data": map[string]any{"result": result}})
+			return
+		}
 		if !strings.HasPrefix(query, "http_requests_total") {
 			reply(w, http.StatusOK, map[string]any{"status": "success", "data": map[string]any{"result": []any{}}})
 			return
@@ -132,8 +145,39 @@ func TestDatadogsClient(t *testing.T) {
 		t.Errorf("%v", resp.Header)
 	}
 	names, _, err := c.ListActiveMetrics(c.ctx, now-120, *datadogV1.NewListActiveMetricsOptionalParameters().WithTagFilter("service:web"))
-	if err != nil || strings.Join(names.Metrics, " ") != "http_requests.count trace.http.request.errors trace.http.request.hits" {
+	if err != nil || strings.Join(names.Metrics, " ") != "http_requests.count trace.http.request.errors trace.http.request.hits trace.http.request" {
 		t.Errorf("%v %v", names.Metrics, err)
+	}
+}
+
+// A distribution says how many took longer than a limit, and how long 95 of 100 took.
+func TestDatadogsDistributions(t *testing.T) {
+	now := time.Now().Unix() / 20 * 20
+	s := httptest.NewServer(NewDatadog(scrapedBy(t, now).URL))
+	defer s.Close()
+	c := clientOf(t, s.URL, DatadogAPIKey, DatadogAppKey)
+	for text, want := range map[string]float64{
+		"count(v: v>=0):trace.http.request{service:web} by {version}.as_count().rollup(sum, 20)":   200,
+		"count(v: v>0.2):trace.http.request{service:web} by {version}.as_count().rollup(sum, 20)":  20,
+		"count(v: v>0.25):trace.http.request{service:web} by {version}.as_count().rollup(sum, 20)": 20,
+		"count(v: v>1):trace.http.request{service:web} by {version}.as_count().rollup(sum, 20)":    0,
+		"p95:trace.http.request{service:web} by {version}":                                         1,
+	} {
+		got, _, err := c.QueryMetrics(c.ctx, now-100, now-20, text)
+		if err != nil || len(got.Series) != 1 || strings.Join(got.Series[0].TagSet, " ") != "version:v1" {
+			t.Errorf("%s: %v %+v", text, err, got.Series)
+			continue
+		}
+		for _, p := range got.Series[0].Pointlist {
+			if p[1] == nil || *p[1] != want {
+				t.Errorf("%s: %v, want %g", text, *p[1], want)
+			}
+		}
+	}
+	for _, text := range []string{"sum:trace.http.request{*}.as_count()", "count(v: v>1):trace.http.request{*}", "count(v: v>1):trace.http.request.hits{*}.as_count()"} {
+		if _, _, err := c.QueryMetrics(c.ctx, now-100, now-20, text); err == nil {
+			t.Errorf("%s is answered", text)
+		}
 	}
 }
 

@@ -39,7 +39,9 @@ var (
 		"pod": "pod_name", "namespace": "kube_namespace", "workload": "kube_deployment", "node": "host"}
 )
 
-func metricNames() []string { return slices.Sorted(maps.Keys(counters)) }
+func metricNames() []string {
+	return slices.Concat(slices.Sorted(maps.Keys(counters)), slices.Sorted(maps.Keys(durations)))
+}
 
 // request is one query.
 type request struct {
@@ -50,7 +52,7 @@ type request struct {
 }
 
 var (
-	plain  = regexp.MustCompile(`^(sum|avg|min|max):([a-zA-Z][\w.]*)\{([^{}]+)\}(?:\s+by\s+\{([^{}]*)\})?((?:\.[a-z_]+\([^()]*\))*)$`)
+	plain  = regexp.MustCompile(`^(sum|avg|min|max|p95|count\(v: v>=?\d+(?:\.\d+)?\)):([a-zA-Z][\w.]*)\{([^{}]+)\}(?:\s+by\s+\{([^{}]*)\})?((?:\.[a-z_]+\([^()]*\))*)$`)
 	rollup = regexp.MustCompile(`^\.rollup\((?:sum|avg|max|min), ?(\d+)\)`)
 )
 
@@ -78,8 +80,15 @@ func parse(text string) (request, error) {
 		q.step, _ = strconv.ParseInt(r[1], 10, 64)
 		rest = rest[len(r[0]):]
 	}
-	if _, known := counters[q.metric]; known && q.aggregator != "sum" {
+	_, counts := counters[q.metric]
+	_, distribution := durations[q.metric]
+	switch above := strings.HasPrefix(q.aggregator, "count("); {
+	case counts && q.aggregator != "sum":
 		return q, errors.New("it counts, and of counts only sums are played")
+	case distribution && !above && q.aggregator != "p95":
+		return q, errors.New("it is a distribution, and of distributions only p95 and counts above a limit are played")
+	case above && !q.count:
+		return q, errors.New("of counts above a limit only those with .as_count() are played")
 	}
 	return q, nil
 }
@@ -148,35 +157,18 @@ const before = 60
 
 // groups answers one query. A bucket holds by how much counters grew in it.
 func (s samples) groups(ctx context.Context, q request, from, to int64) ([]group, error) {
-	c, known := counters[q.metric]
-	if !known {
-		return nil, nil // a metric that nobody sends has no series
-	}
 	if q.step <= 0 {
 		q.step = max(1, (to-from)/300)
 	}
-	all, err := s.read(ctx, c.selector, from-before, to)
+	var groups map[string]map[int64]float64
+	var err error
+	if c, known := counters[q.metric]; known {
+		groups, err = s.countGroups(ctx, q, c, from, to)
+	} else if d, known := durations[q.metric]; known {
+		groups, err = s.durationGroups(ctx, q, d, from, to)
+	} // a metric that nobody sends has no series
 	if err != nil {
 		return nil, err
-	}
-	groups := map[string]map[int64]float64{}
-	for _, one := range all {
-		if one.labels[c.label] == "" {
-			continue
-		}
-		tags := c.tagsOf(one.labels)
-		if !matches(q.scope, tags) {
-			continue
-		}
-		names := make([]string, len(q.by))
-		for i, tag := range q.by {
-			names[i] = tag + ":" + cmp.Or(tags[tag], "N/A")
-		}
-		name := strings.Join(names, ",")
-		if groups[name] == nil {
-			groups[name] = map[int64]float64{}
-		}
-		c.fill(groups[name], one, from, to, q.step)
 	}
 	out := []group{}
 	for _, name := range slices.Sorted(maps.Keys(groups)) {
@@ -186,6 +178,27 @@ func (s samples) groups(ctx context.Context, q request, from, to int64) ([]group
 		out = append(out, groupOf(q, name, groups[name], from, to))
 	}
 	return out, nil
+}
+
+// countGroups are by how much a counter grew, by group and bucket.
+func (s samples) countGroups(ctx context.Context, q request, c counter, from, to int64) (map[string]map[int64]float64, error) {
+	all, err := s.read(ctx, c.selector, from-before, to)
+	if err != nil {
+		return nil, err
+	}
+	groups := map[string]map[int64]float64{}
+	for _, one := range all {
+		tags := c.tagsOf(one.labels)
+		if one.labels[c.label] == "" || !matches(q.scope, tags) {
+			continue
+		}
+		name := q.group(tags)
+		if groups[name] == nil {
+			groups[name] = map[int64]float64{}
+		}
+		c.fill(groups[name], one, from, to, q.step)
+	}
+	return groups, nil
 }
 
 func groupOf(q request, name string, buckets map[int64]float64, from, to int64) group {

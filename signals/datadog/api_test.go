@@ -102,12 +102,21 @@ func (a *api) query(w http.ResponseWriter, r *http.Request) {
 	to, _ := strconv.ParseInt(q.Get("to"), 10, 64)
 	series := []any{}
 	for i, text := range split(q.Get("query")) {
-		p, err := query.ParsePlain(text)
+		above, below, share := strings.Cut(text, " / ")
+		p, err := query.ParsePlain(above)
 		if err != nil {
 			say(w, http.StatusBadRequest, map[string]any{"errors": []string{"Error parsing query: " + text}})
 			return
 		}
-		series = append(series, a.series(p, from, to, i)...)
+		all := a.series(p, from, to, i)
+		if share {
+			q, err := query.ParsePlain(below)
+			if err != nil {
+				panic(err)
+			}
+			all = divided(all, a.series(q, from, to, i))
+		}
+		series = append(series, all...)
 	}
 	say(w, http.StatusOK, map[string]any{"status": "ok", "res_type": "time_series", "from_date": from * 1000, "to_date": to * 1000, "query": q.Get("query"), "series": series})
 }
@@ -129,6 +138,21 @@ func split(text string) []string {
 		}
 	}
 	return append(out, text[begin:])
+}
+
+// divided are series, each divided by the other of the same scope.
+func divided(above, below []any) []any {
+	for _, one := range above {
+		a := one.(map[string]any)
+		for _, other := range below {
+			if b := other.(map[string]any); a["scope"] == b["scope"] {
+				for i, point := range a["pointlist"].([][]any) {
+					point[1] = point[1].(float64) / b["pointlist"].([][]any)[i][1].(float64)
+				}
+			}
+		}
+	}
+	return above
 }
 
 func tagsOf(text string) map[string]string {
@@ -168,9 +192,18 @@ func (a *api) series(p query.Plain, from, to int64, index int) []any {
 			groups[group] = map[int64]float64{}
 		}
 		at := h.at - h.at%step
-		if how == "max" {
+		switch over, counted := strings.CutPrefix(p.Aggregator, "count(v: v"); {
+		case counted: // each is one of a distribution
+			limit, err := strconv.ParseFloat(strings.Trim(over, ">=)"), 64)
+			if err != nil {
+				panic(err)
+			}
+			if h.n > limit {
+				groups[group][at]++
+			}
+		case how == "max" || p.Aggregator == "p95":
 			groups[group][at] = max(groups[group][at], h.n)
-		} else {
+		default:
 			groups[group][at] += h.n
 		}
 	}

@@ -83,7 +83,7 @@ const mostMetrics = 3
 // candidates are a preset's queries for a subject, by the metrics there are. why says why there are none.
 func (s *Source) candidates(ctx context.Context, subject signals.Subject, p presets.Preset) (out []signals.Query, why string, err error) {
 	if p.Names == nil {
-		return []signals.Query{p.Query("", "")}, "", nil
+		return []signals.Query{p.Query("", "", 0)}, "", nil
 	}
 	services := p.Services(subject)
 	if len(services) == 0 {
@@ -101,13 +101,28 @@ func (s *Source) candidates(ctx context.Context, subject signals.Subject, p pres
 		if failure != nil {
 			return nil, "", failure
 		}
-		for _, metric := range p.Metric(there) {
-			if out = append(out, p.Query(metric, of)); len(out) == mostMetrics {
-				return out, "", nil
+		for i, metric := range p.Metric(there) {
+			if i == mostMetrics {
+				break
 			}
+			limit := 0.0
+			if p.Limit != "" {
+				var none string
+				if limit, none, err = s.limit(ctx, subject, p.LimitQuery(metric, of)); err != nil {
+					return nil, "", err
+				}
+				if none != "" {
+					why = none
+					continue
+				}
+			}
+			out = append(out, p.Query(metric, of, limit))
 		}
 		if len(out) > 0 {
 			return out, "", nil
+		}
+		if why != "" {
+			return nil, why, nil
 		}
 	}
 	return nil, "no such metric with " + upstream.Bounded(presets.Filter(services)), nil

@@ -95,6 +95,18 @@ func TestFind(t *testing.T) {
 				"shop-web-svc-http_kubernetes,shop-web-svc-http_kubernetescrd,shop-web-svc-http_kubernetesgateway)}.as_count()", ""},
 		"Traefik, nothing leads to it": {func(*api) {}, func(s *signals.Subject) { s.Routes = nil }, "ingress-errors", "",
 			"ingress-errors not by Traefik: no Service is known that leads to the workload"},
+		"latency by version": {func(a *api) { a.before("trace.web.request", "service:web,version:v1", 0.11) }, nil, "http-latency",
+			"http-latency by APM by version: count(v: v>=0):trace.web.request{service:web} by {version}.as_count()", ""},
+		"latency, of the service": {func(a *api) { a.before("trace.web.request", "service:web", 0.11) }, nil, "http-latency",
+			"http-latency by APM of the service: count(v: v>=0):trace.web.request{service:web}.as_count()", ""},
+		"latency, of few": {func(a *api) { a.add("trace.web.request", "service:web,version:v1", noon.Unix()-400, 0.11) }, nil, "http-latency",
+			"", "http-latency not by APM by version: too few requests in the past to tell how long they take"},
+		"latency, only counts": {func(a *api) { a.before("trace.web.request.hits", "service:web,version:v1", 3) }, nil, "http-latency",
+			"", "http-latency not by APM by version: no such metric with service IN (web,web-svc)"},
+		"throttling": {func(a *api) {
+			a.before("kubernetes.cpu.cfs.periods", "kube_namespace:shop,pod_name:web-7d9f6c5b4-abcde", 10)
+			a.before("kubernetes.cpu.cfs.throttled.periods", "kube_namespace:shop,pod_name:web-7d9f6c5b4-abcde", 1)
+		}, nil, "cpu-throttling", "cpu-throttling by kubelet: sum:kubernetes.cpu.cfs.throttled.periods{kube_namespace:$namespace} by {pod_name} / sum:kubernetes.cpu.cfs.periods{kube_namespace:$namespace} by {pod_name}", ""},
 		"restarts": {func(a *api) {
 			a.before("kubernetes.containers.restarts", "kube_namespace:shop,pod_name:web-7d9f6c5b4-abcde", 0)
 		}, nil, "restarts",

@@ -22,6 +22,8 @@ type Preset struct {
 	Errors, Requests string
 	Events           string
 	Value            string
+	// Limit asks for how long 95 of 100 requests take. What takes far longer is slow, and stands for $limit in Errors.
+	Limit string
 
 	// Names are the metrics that are looked for, the best first; nil: the queries name theirs. Each is a pattern of a whole name.
 	Names []string
@@ -50,10 +52,16 @@ func Filter(services []string) string {
 	return "service IN (" + strings.Join(services, ",") + ")"
 }
 
-// Query is the preset's query, by a metric and the tags that select the workload.
-func (p Preset) Query(metric, of string) signals.Query {
-	fill := strings.NewReplacer("$metric", metric, "$of", of)
-	return signals.Query{Source: signals.Datadog, Preset: p.Name, By: p.By,
+// LimitQuery is the query for how long 95 of 100 requests take, by a metric and the tags that select the workload.
+func (p Preset) LimitQuery(metric, of string) string {
+	return strings.NewReplacer("$metric", metric, "$of", of).Replace(p.Limit)
+}
+
+// Query is the preset's query, by a metric and the tags that select the workload, and the limit, in seconds, above which a request is
+// slow, where the preset has one.
+func (p Preset) Query(metric, of string, limit float64) signals.Query {
+	fill := strings.NewReplacer("$metric", metric, "$of", of, "$limit", strconv.FormatFloat(limit, 'f', -1, 64))
+	return signals.Query{Source: signals.Datadog, Preset: p.Name, By: p.By, Over: limit,
 		Errors: fill.Replace(p.Errors), Requests: fill.Replace(p.Requests), Events: fill.Replace(p.Events), Value: fill.Replace(p.Value)}
 }
 
@@ -72,7 +80,7 @@ func (p Preset) Metric(there []string) []string {
 }
 
 // All are the presets, those of a signal in the order in which they are preferred.
-var All = slices.Concat(apm(), traefik(), pods())
+var All = slices.Concat(apm(), durations(), traefik(), pods())
 
 // spans are the operations by which APM's libraries count the requests that a server answers, the outermost first.
 var spans = map[string][]string{
@@ -98,6 +106,27 @@ func apm() []Preset {
 		add := func(name string, by signals.By, group string) {
 			out = append(out, Preset{Name: name, Signal: signal, By: by, Names: names, Services: own,
 				Errors: "sum:trace.$metric.errors{$of}" + group + ".as_count()", Requests: "sum:trace.$metric.hits{$of}" + group + ".as_count()"})
+		}
+		add("APM by version", signals.ByVersion, " by {version}")
+		add("APM by pod", signals.ByPod, " by {pod_name}")
+		add("APM of the service", signals.ByService, "")
+	}
+	return out
+}
+
+// durations are APM's distributions of how long requests take, which are there beside their counts. How many of them were above a
+// limit can be asked of such a metric.
+func durations() []Preset {
+	var out []Preset
+	for _, signal := range []string{"http", "grpc"} {
+		var names []string
+		for _, span := range spans[signal+"-errors"] {
+			names = append(names, "trace\\.("+regexp.QuoteMeta(span)+")")
+		}
+		add := func(name string, by signals.By, group string) {
+			of := ":trace.$metric{$of}" + group + ".as_count()"
+			out = append(out, Preset{Name: name, Signal: signal + "-latency", By: by, Names: names, Services: own,
+				Errors: "count(v: v>$limit)" + of, Requests: "count(v: v>=0)" + of, Limit: "p95:trace.$metric{$of}"})
 		}
 		add("APM by version", signals.ByVersion, " by {version}")
 		add("APM by pod", signals.ByPod, " by {pod_name}")
@@ -159,5 +188,7 @@ func pods() []Preset {
 		{Name: "kubelet", Signal: "oom-kills", By: signals.ByPod, Requests: "sum:kubernetes.containers.restarts" + of,
 			Events: "sum:kubernetes.containers.last_state.terminated{kube_namespace:$namespace,reason:oomkilled} by {pod_name}"},
 		{Name: "kubelet", Signal: "memory", By: signals.ByPod, Value: "max:kubernetes.memory.usage_pct" + of},
+		// Both are by the second, so that there are no counts of them; of their share it does not matter.
+		{Name: "kubelet", Signal: "cpu-throttling", By: signals.ByPod, Value: "sum:kubernetes.cpu.cfs.throttled.periods" + of + " / sum:kubernetes.cpu.cfs.periods" + of},
 	}
 }

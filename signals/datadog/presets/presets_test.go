@@ -28,7 +28,7 @@ func TestPresetsCanBeAsked(t *testing.T) {
 		if p.Services != nil {
 			of = Filter(p.Services(subject))
 		}
-		q := p.Query("x.y", of)
+		q := p.Query("x.y", of, 0.25)
 		if !q.Known() || q.Preset != p.Name || q.By != p.By || q.Source != signals.Datadog {
 			t.Errorf("%s: %+v", p.Name, q)
 		}
@@ -50,7 +50,12 @@ func TestPresetsCanBeAsked(t *testing.T) {
 		}
 		switch {
 		case q.Value != "":
-			check(q.Value, query.ParsePlain)
+			for _, plain := range strings.Split(q.Value, " / ") {
+				check(plain, query.ParsePlain)
+			}
+			if _, err := query.ParseValue(q.Value); err != nil {
+				t.Errorf("%s: %v", p.Name, err)
+			}
 		case q.Events != "":
 			check(q.Events, query.ParseEvents)
 			if q.Requests != "" {
@@ -59,6 +64,11 @@ func TestPresetsCanBeAsked(t *testing.T) {
 		default:
 			check(q.Errors, query.ParseCount)
 			check(q.Requests, query.ParseCount)
+		}
+		if p.Limit != "" {
+			if _, err := query.ParseValue(p.LimitQuery("x.y", of)); err != nil || q.Over != 0.25 || !strings.HasPrefix(q.Errors, "count(v: v>0.25):trace.x.y{") {
+				t.Errorf("%s: %v, %+v", p.Name, err, q)
+			}
 		}
 	}
 }

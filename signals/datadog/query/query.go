@@ -16,7 +16,7 @@ const MaxLength = 2000
 
 // Plain is a query for one metric: sum:trace.http.request.hits{service:web} by {version}.as_count().
 type Plain struct {
-	Aggregator string   // over the series of a group: sum, avg, min, max, count, p95, ...
+	Aggregator string   // over the series of a group: sum, avg, min, max, count, p95, count(v: v>0.25), ...
 	Metric     string   // its name
 	Scope      string   // what is between the braces
 	By         []string // tags by which series are told apart; none: all are one
@@ -24,7 +24,7 @@ type Plain struct {
 }
 
 var (
-	head     = regexp.MustCompile(`^(sum|avg|min|max|count|p50|p75|p90|p95|p99)(?:by \([^)]*\))?:([a-zA-Z][a-zA-Z0-9_.]*)`)
+	head     = regexp.MustCompile(`^(sum|avg|min|max|count\(v: ?v ?(?:[<>]=?) ?\d+(?:\.\d+)?\)|count|p50|p75|p90|p95|p99)(?:by \([^)]*\))?:([a-zA-Z][a-zA-Z0-9_.]*)`)
 	byTags   = regexp.MustCompile(`^\s*by\s*\{([^{}]*)\}`)
 	function = regexp.MustCompile(`^\.[a-z_]+\([^()]*\)`)
 )
@@ -120,8 +120,8 @@ func ParseCount(text string) (Plain, error) {
 	switch {
 	case err != nil:
 		return p, err
-	case p.Aggregator != "sum":
-		return p, fmt.Errorf("must count all there is: in place of %s: write sum: at its beginning", p.Aggregator)
+	case p.Aggregator != "sum" && !strings.HasPrefix(p.Aggregator, "count("):
+		return p, fmt.Errorf("must count all there is: in place of %s: write sum: at its beginning, or count(v: v>1): for the values of a distribution above 1", p.Aggregator)
 	case !p.counted():
 		return p, errors.New("must count, and not be a rate; add .as_count() at its end")
 	case len(p.Functions) > 1:

@@ -11,7 +11,12 @@ func TestParseCount(t *testing.T) {
 	for text, want := range map[string]string{
 		"sum:trace.http.request.hits{service:$workload} by {version}.as_count()":         "",
 		" sum:a.b{kube_namespace:${namespace},!code:4*} by { pod_name , x }.as_count() ": "",
-		"sum:a{*}.as_count()":                           "",
+		"sum:a{*}.as_count()": "",
+		"count(v: v>0.25):trace.web.request{service:$workload} by {version}.as_count()": "",
+		"count(v:v<=1):a{*}.as_count()":                 "",
+		"count(v: v>0.25):a{*}":                         "add .as_count()",
+		"count(v: v>x):a{*}.as_count()":                 "must be one plain query",
+		"count:a{*}.as_count()":                         "in place of count: write sum:",
 		"":                                              "is missing",
 		"sum:a{*}":                                      "add .as_count()",
 		"avg:a{*}.as_count()":                           "in place of avg: write sum:",
