@@ -81,6 +81,8 @@ func (l *Loop) carryPause(ctx context.Context, k Key, e *entry, s State, step St
 		}
 		at := micro(time.Now())
 		p.ReleasedAt = &at
+	default:
+		return fmt.Errorf("step %s is none about a pause of %s: report this as a defect of bakewatch", step.Do, k)
 	}
 	if err := l.save(ctx, e, b); err != nil {
 		return err
