@@ -21,6 +21,7 @@ import (
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
 
 	"github.com/bakewatch/bakewatch/act/announce"
+	"github.com/bakewatch/bakewatch/act/gitops"
 	"github.com/bakewatch/bakewatch/act/rollback"
 	"github.com/bakewatch/bakewatch/api/v1alpha1"
 	"github.com/bakewatch/bakewatch/bake"
@@ -171,7 +172,7 @@ func (g *guard) lead(ctx context.Context) error {
 	finder := &discover.Finder{Sources: g.source.finders, Router: &discover.Cluster{Client: g.client, Dynamic: dyn}}
 	undoer := &rollback.Undoer{Client: g.client}
 	loop = bake.NewLoop(bake.Options{
-		Watcher: watch, Undoer: undoer, Pauser: undoer, Source: g.source, Lag: g.source.lag, Finder: finder, Records: bakes, Teller: g.teller, Recorder: g.recorder,
+		Watcher: watch, Undoer: undoer, Pauser: undoer, Keeper: &gitops.Keeper{Dynamic: dyn}, Source: g.source, Lag: g.source.lag, Finder: finder, Records: bakes, Teller: g.teller, Recorder: g.recorder,
 		Policy: g.live.Current, Log: g.log, Metrics: g.metrics, Since: since, Prepare: g.readAhead, Migrations: g.migrations, Alerts: g.source.alerts,
 		Report: func(b *v1alpha1.Bake) string { return hands.Issue(b, maxIssue) },
 	})
@@ -360,10 +361,10 @@ func (g *guard) missingRights(ctx context.Context) error {
 			}
 		}
 	}
-	if len(missing) == 0 {
-		return nil
+	if len(missing) > 0 {
+		return fmt.Errorf("this account may not %s; apply deploy/rbac.yaml, which grants it", strings.Join(missing, ", "))
 	}
-	return fmt.Errorf("this account may not %s; apply deploy/rbac.yaml, which grants it", strings.Join(missing, ", "))
+	return g.missingForGitOps(ctx)
 }
 
 // registerPolicyMetrics shows how the last reload of the policy went.
