@@ -49,6 +49,7 @@ type guard struct {
 	metrics    *bake.Metrics
 	leader     promclient.Gauge
 	log        *zap.Logger
+	recheck    chan struct{} // that rights are to be checked at once: the policy of now may need others
 
 	mu    sync.Mutex
 	loop  *bake.Loop
@@ -58,7 +59,7 @@ type guard struct {
 func newGuard(f runFlags, kube *rest.Config, client kubernetes.Interface, namespace, identity string, live *policy.Live, source *sources, troubles *web.Troubles, reg promclient.Registerer, log *zap.Logger) *guard {
 	g := &guard{
 		namespaces: f.namespaces, kube: kube, client: client, namespace: namespace, identity: identity,
-		live: live, source: source, troubles: troubles, metrics: bake.NewMetrics(reg), log: log,
+		live: live, source: source, troubles: troubles, metrics: bake.NewMetrics(reg), log: log, recheck: make(chan struct{}, 1),
 		leader: promclient.NewGauge(promclient.GaugeOpts{Name: "bakewatch_leader", Help: "1 while this process leads, 0 while it stands by."}),
 	}
 	reg.MustRegister(g.leader)
@@ -277,6 +278,10 @@ func (g *guard) delivered(_ context.Context, bakeID string, r announce.Receipt) 
 
 // policyChanged has every workload looked at again, so that a switch acts at once.
 func (g *guard) policyChanged() {
+	select {
+	case g.recheck <- struct{}{}:
+	default: // it is about to be checked
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.loop == nil {
@@ -327,6 +332,7 @@ func (g *guard) checkRights(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-g.recheck:
 		case <-time.After(time.Minute):
 		}
 	}
