@@ -64,7 +64,17 @@ type Owner struct {
 	GitOps bool   // it follows Git
 	Name   string // what it is called, for people: Argo CD application shop
 	Where  string // where to revert what it keeps, as a clause: in the Git repository that the application follows
+
+	// Kind, Namespace and Object are what it follows Git by, as far as its marks tell: Application, Kustomization or HelmRelease.
+	Kind, Namespace, Object string
 }
+
+// What controllers follow Git by.
+const (
+	KindApplication   = "Application"
+	KindKustomization = "Kustomization"
+	KindHelmRelease   = "HelmRelease"
+)
 
 // Complete reports whether the rollout is complete: every wanted pod is available, and new, but for those that are held. One
 // at least is new.
@@ -141,6 +151,9 @@ var (
 	ErrPaused     = errors.New("the workload is paused")
 	ErrNoRevision = errors.New("the revision to go back to no longer exists")
 )
+
+// ErrNotSuspendable wraps errors of a Keeper that trying again does not mend.
+var ErrNotSuspendable = errors.New("it cannot be suspended")
 
 // ErrNotPermitted wraps errors that only a change of rights mends.
 var ErrNotPermitted = errors.New("not permitted")

@@ -286,8 +286,10 @@ func (l *Loop) carry(ctx context.Context, k Key, e *entry, s State, step Step) e
 		recordAnswer(st, step.Answer, s.answeredBy(), s.Now)
 		st.ByHand = step.ByHand
 		st.Reasons, st.Why = step.Reasons, step.Reasons[0].Sentence
-		st.Rollback = &v1alpha1.Rollback{IntendedAt: micro(s.Now), Target: *b.Spec.From, Because: st.Why}
+		st.Rollback = &v1alpha1.Rollback{IntendedAt: micro(s.Now), Target: *b.Spec.From, Because: st.Why, Suspension: s.suspension()}
 		st.Alert = fire(AlertRolledBack, s.Now)
+	case Suspend:
+		return l.suspend(ctx, k, e, s)
 	case Undo:
 		return l.undo(ctx, k, e, s)
 	case Halt, Pause, GoOn, Release:
@@ -383,6 +385,9 @@ func (l *Loop) free(ctx context.Context, k Key, e *entry) error {
 func (l *Loop) end(ctx context.Context, k Key, e *entry, step Step) error {
 	w := e.work
 	b := w.bake.DeepCopy()
+	if err := l.lift(ctx, k, b); err != nil {
+		return err
+	}
 	st := &b.Status
 	at := time.Now()
 	st.Phase, st.Outcome, st.EndedAt = "", step.Outcome, &metav1.MicroTime{Time: at}

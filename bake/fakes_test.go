@@ -30,9 +30,11 @@ type cluster struct {
 	missingErr error               // that this cannot be told
 	deleted    []string            // records deleted, in order
 	version    int
-	changes    []string      // template changes made by an undo, in order
-	writer     string        // who writes templates; kubectl if empty
-	writesBack time.Duration // how soon after an undo something writes the bad template back; 0: nothing does
+	changes    []string       // template changes made by an undo, in order
+	writer     string         // who writes templates; kubectl if empty
+	keptOff    map[Key]string // workloads that what keeps them leaves alone, and for which bake
+	keptBy     []string       // what was done to that: off, on
+	writesBack time.Duration  // how soon after an undo something writes the bad template back; 0: nothing does
 	releases   int
 	pauses     []string // pauses and releases of them by the daemon, in order
 }
@@ -55,6 +57,7 @@ type workload struct {
 	migrates                  map[string]func() []v1alpha1.Migration // by the revision's hash
 	missing                   int32                                  // pods that are not available
 	mostNew                   map[string]int32                       // how many pods there were at most of a template
+	owner                     Owner
 }
 
 type set struct {
@@ -70,7 +73,7 @@ type span struct{ from, to time.Time }
 var web = Key{Kind: "Deployment", Namespace: "shop", Name: "web"}
 
 func newCluster() *cluster {
-	return &cluster{workloads: map[Key]*workload{}, records: map[string]*v1alpha1.Bake{}, rates: map[string]float64{}, rps: 20}
+	return &cluster{workloads: map[Key]*workload{}, records: map[string]*v1alpha1.Bake{}, keptOff: map[Key]string{}, rates: map[string]float64{}, rps: 20}
 }
 
 // create makes a Deployment that rolls out a template.
@@ -208,7 +211,7 @@ func (c *cluster) sight(k Key) Sight {
 	}
 	s := Sight{Key: k, Exists: true, UID: w.uid, Labels: maps.Clone(w.labels), Annotations: maps.Clone(w.annotations), Digest: "digest of " + w.template, Paused: w.paused, CaughtUp: true,
 		Replicas: w.replicas, Total: w.replicas, Available: w.replicas - w.missing, Stuck: w.stuck, SettledAt: w.changedAt}
-	s.Number = w.set(w.rolled).number
+	s.Number, s.Owner = w.set(w.rolled).number, w.owner
 	switch age := w.age(); {
 	case age >= w.completeAfter:
 		s.Updated, s.SettledAt = w.replicas, w.changedAt.Add(w.completeAfter)
@@ -302,7 +305,7 @@ func (c *cluster) undo(k Key, uid string, judged, target v1alpha1.Revision, writ
 		}
 		w.annotations[AnnotationRolledBack] = fmt.Sprintf("%d at %s", judged.Number, time.Now().UTC().Format(time.RFC3339))
 		c.roll(k, w)
-		if c.writesBack > 0 {
+		if c.writesBack > 0 && c.keptOff[k] == "" {
 			time.AfterFunc(c.writesBack, func() { c.deploy(k, judged.Hash) })
 		}
 		return nil
@@ -465,6 +468,7 @@ type process struct {
 	failWrite func(n int) error // nil: no write fails
 	undoErr   func() error      // nil: an undo is carried out
 	pauseErr  error             // of every pause
+	keeperErr func() error      // nil: what keeps the workload can be suspended
 }
 
 func (p *process) gone() error {

@@ -96,7 +96,7 @@ func held(code, format string, args ...any) *v1alpha1.Reason {
 // keptByGitOps: what Git says comes back, whatever is done to the workload.
 func (s State) keptByGitOps(rules policy.GuardRules) *v1alpha1.Reason {
 	o := s.Sight.Owner
-	if !rules.GitOps || !o.GitOps || o.Name == "" {
+	if !rules.GitOps || !o.GitOps || o.Name == "" || s.strategy() == policy.Suspend {
 		return nil
 	}
 	return s.kept(CodeGitOps, o)

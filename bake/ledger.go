@@ -28,6 +28,8 @@ type entry struct {
 	past                     []string   // names of ended Bakes, oldest first
 	work                     *work      // the newest bake while there is anything left to do for it
 	back                     *writing   // of the template that the bake at work undid, while that bake is ended by it; nil: none
+	suspended                []string   // bakes for which what keeps it as Git has it is suspended, oldest first
+	resumed                  string     // what a person said last about these, once that is done
 	heeded                   string     // what a person asked for last, and what ran then, once that is on record
 }
 

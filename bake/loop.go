@@ -27,6 +27,7 @@ type Options struct {
 	Watcher  Watcher
 	Undoer   Undoer
 	Pauser   Pauser
+	Keeper   Keeper // nil: what Argo CD or Flux keeps cannot be suspended
 	Source   Source
 	Lag      func(source string) time.Duration // how long after it happened a source of that name knows of something; nil: none needs time
 	Finder   Finder                            // nil: no preset measures anything
@@ -203,7 +204,7 @@ func (l *Loop) Load(ctx context.Context) error {
 		e := l.ledger.of(k)
 		for i, b := range bakes {
 			if b.Spec.Workload.UID != e.uid { // deleted and made anew under the same name
-				*e = entry{past: e.past}
+				*e = entry{past: e.past, suspended: e.suspended}
 			}
 			e.begin(b)
 			l.deploys.note(b)
@@ -216,6 +217,7 @@ func (l *Loop) Load(ctx context.Context) error {
 			if b.Status.Outcome != "" {
 				e.close(b)
 			}
+			e.noteSuspended(b)
 			switch {
 			case !l.unfinished(b):
 			case i == len(bakes)-1:
@@ -309,7 +311,7 @@ func (l *Loop) attend(ctx context.Context, k Key) (time.Duration, error) {
 	}
 	if s.Exists && e.uid != "" && e.uid != s.UID && (e.work == nil || e.work.bake.Status.Outcome != "") {
 		l.letGo(e) // deleted and made anew under the same name
-		*e = entry{past: e.past}
+		*e = entry{past: e.past, suspended: e.suspended}
 	}
 
 	var again time.Duration
@@ -333,6 +335,9 @@ func (l *Loop) attend(ctx context.Context, k Key) (time.Duration, error) {
 			return 0, err
 		}
 		again = wait
+	}
+	if err := l.heedResume(ctx, k, e, s); err != nil {
+		return 0, err
 	}
 	for first := true; ; first = false {
 		if live.Watched {

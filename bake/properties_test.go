@@ -16,7 +16,7 @@ import (
 // anyState is a bake in any phase, with anything having happened to it.
 func anyState() *rapid.Generator[State] {
 	events := []func(*State){deleted, madeAnew, optedOut, observing, frozenObs, isPaused, undone, newer, unknown, toZero, lagging, newReady, noFrom, restarted,
-		noBudget, owned, needsApproval, waitsForApproval, approves, rejects, complete, onTarget, stuck, stuckStale,
+		noBudget, owned, suspends, suspensionPends, needsApproval, waitsForApproval, approves, rejects, complete, onTarget, stuck, stuckStale,
 		canary, freezes, marked, halted, pausing, resumed, rewritten, suspicious,
 		verdict(decide.Healthy, 20*time.Minute, decide.CodeWithin), verdict(decide.Regressed, time.Minute, decide.CodeThreshold), verdict(decide.Undecided, 20*time.Minute, decide.CodeBlind)}
 	late := []func(*State){at(0), at(10 * time.Minute), at(2 * time.Hour), at(-time.Hour)}
@@ -58,7 +58,7 @@ func TestNextIsPureAndTotal(t *testing.T) {
 			t.Fatalf("twice asked:\n%s\n%s", a, b)
 		}
 		switch first.Do {
-		case Wait, Open, Begin, Complete, Undo, Verify, Pause, Release:
+		case Wait, Open, Begin, Complete, Suspend, Undo, Verify, Pause, Release:
 			if first.Outcome != "" {
 				t.Fatalf("an outcome without an end: %+v", first)
 			}
@@ -97,7 +97,7 @@ func TestIntentsAndDeedsAreGuarded(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := anyState().Draw(t, "state")
 		step := Next(s)
-		if step.Do != Intend && step.Do != Undo {
+		if step.Do != Intend && step.Do != Undo && step.Do != Suspend {
 			return
 		}
 		done := step.Do == Undo && s.Current.Hash == s.Bake.Status.Rollback.Target.Hash // what is left is the receipt
@@ -107,14 +107,23 @@ func TestIntentsAndDeedsAreGuarded(t *testing.T) {
 		if !s.Sight.Exists || s.Sight.UID != s.Bake.Spec.Workload.UID {
 			t.Fatalf("%s of a workload that is gone", step.Do)
 		}
+		if step.Do == Suspend {
+			if sus := s.Bake.Status.Rollback.Suspension; sus == nil || sus.DoneAt != nil || s.Bake.Status.Rollback.PatchedAt != nil {
+				t.Fatal("a suspension without an intent on record, or with its receipt")
+			}
+			return
+		}
 		if step.Do == Undo {
+			if !done && s.Bake.Status.Rollback.Suspension != nil && s.Bake.Status.Rollback.Suspension.DoneAt == nil {
+				t.Fatal("an undo that what keeps the workload was not told of")
+			}
 			if s.Bake.Status.Rollback == nil || s.Bake.Status.Rollback.PatchedAt != nil {
 				t.Fatal("a deed without an intent on record, or with its receipt")
 			}
 			return
 		}
 		spec := s.Bake.Spec
-		if spec.From == nil || spec.RestartOnly || s.Budget != nil || s.Sight.Owner.Name != "" || s.Sight.Paused && !s.Sight.marked() || s.Current.Hash != "" && s.Current.Hash != spec.To.Hash {
+		if spec.From == nil || spec.RestartOnly || s.Budget != nil || s.Sight.Owner.Name != "" && s.suspension() == nil || s.Sight.Paused && !s.Sight.marked() || s.Current.Hash != "" && s.Current.Hash != spec.To.Hash {
 			t.Fatalf("an intent that a guard forbids: %+v", step)
 		}
 		byDefault := s.Bake.Status.Approval != nil && s.Bake.Status.Approval.Default == "rollback" && !s.Now.Before(s.Bake.Status.Approval.Until.Time)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -21,10 +22,14 @@ func (l *Loop) prune(ctx context.Context, k Key, e *entry) error {
 		return nil
 	}
 	for len(e.past) > cfg.History {
-		if err := l.Records.Delete(ctx, k.Namespace, e.past[0]); err != nil && !errors.Is(err, ErrNoRecord) {
-			return fmt.Errorf("delete the old bake %s/%s: %w", k.Namespace, e.past[0], err)
+		i := slices.IndexFunc(e.past, func(name string) bool { return !slices.Contains(e.suspended, name) }) // by those that are, they are resumed
+		if i < 0 {
+			return nil
 		}
-		e.past = e.past[1:]
+		if err := l.Records.Delete(ctx, k.Namespace, e.past[i]); err != nil && !errors.Is(err, ErrNoRecord) {
+			return fmt.Errorf("delete the old bake %s/%s: %w", k.Namespace, e.past[i], err)
+		}
+		e.past = slices.Delete(e.past, i, i+1)
 	}
 	return nil
 }

@@ -121,6 +121,7 @@ const (
 	Remember Do = "remember" // record the pods that are gone
 	Ask      Do = "ask"      // record that people are asked whether to roll back, until Until
 	Intend   Do = "intend"   // record the intent to roll back
+	Suspend  Do = "suspend"  // have what keeps the workload as Git has it leave it alone, and record that
 	Undo     Do = "undo"     // carry the undo out, and record its receipt
 	Single   Do = "single"   // record the intent to delete a pod that stands in the way of the undo
 	Free     Do = "free"     // delete it, and record that it is gone
@@ -405,6 +406,9 @@ func (s State) rollingBack() Step {
 		if r := s.ask(State.frozenNow); r != nil && s.Bake.Status.ByHand == nil {
 			return Step{Do: End, Outcome: v1alpha1.OutcomeHeld, Reasons: append(slices.Clone(why), *r)}
 		}
+		if s.toSuspend() {
+			return Step{Do: Suspend}
+		}
 		return Step{Do: Undo}
 	}
 	if s.isBack() {
@@ -450,7 +454,7 @@ func (s State) verifying() Step {
 }
 
 func (s State) rolledBack(recovered, recovery string) Step {
-	return Step{Do: End, Outcome: v1alpha1.OutcomeRolledBack, Reasons: s.Bake.Status.Reasons, Recovered: recovered, Recovery: recovery}
+	return Step{Do: End, Outcome: v1alpha1.OutcomeRolledBack, Reasons: slices.Concat(s.Bake.Status.Reasons, suspendedReason(s.Bake)), Recovered: recovered, Recovery: recovery}
 }
 
 func end(o v1alpha1.Outcome, code, sentence string) Step {

@@ -76,6 +76,12 @@ func noFrom(s *State)    { s.Bake.Spec.From = nil }
 func restarted(s *State) { s.Bake.Spec.RestartOnly = true }
 func noBudget(s *State)  { s.Budget = &v1alpha1.Reason{Code: CodeBudget, Sentence: "held: enough"} }
 func owned(s *State)     { s.Sight.Owner, s.Live.Guards.GitOps = argo, true }
+func suspends(s *State)  { s.Live.GitOps, s.Frozen.GitOps = policy.Suspend, policy.Suspend }
+func suspensionPends(s *State) {
+	if rb := s.Bake.Status.Rollback; rb != nil {
+		rb.Suspension = &v1alpha1.Suspension{Kind: KindApplication, Name: "shop", IntendedAt: *after(time.Minute)}
+	}
+}
 func complete(s *State)  { s.Sight.Updated = 3 }
 func completed(s *State) { complete(s); s.Bake.Status.CompletedAt = after(time.Minute) }
 func onTarget(s *State)  { s.Progress = Progress{OnTarget: true, Complete: true} }

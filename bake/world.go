@@ -47,6 +47,17 @@ type Undoer interface {
 	Free(ctx context.Context, k Key, uid string, judged, target v1alpha1.Revision, pod v1alpha1.FreedPod) (spared bool, err error)
 }
 
+// Keeper holds controllers that follow Git off a workload, and lets them go on.
+type Keeper interface {
+	// Suspend has the controller leave the workload alone, and marks what it changed with the bake's id and what was there before.
+	// It returns s with what was done, and may be repeated after a crash. ErrGone and ErrNotSuspendable are final; any other error
+	// may be tried again.
+	Suspend(ctx context.Context, k Key, uid string, s v1alpha1.Suspension, bake string) (v1alpha1.Suspension, error)
+	// Resume undoes what the mark says was done for the bake. That there is no such mark is no error, so that it may be repeated.
+	// left says for which other workloads it stays suspended; empty when for none.
+	Resume(ctx context.Context, k Key, uid string, s v1alpha1.Suspension, bake string) (left string, err error)
+}
+
 // Source answers questions about signals.
 type Source interface {
 	Read(ctx context.Context, q signals.Question) ([]signals.Reading, error)

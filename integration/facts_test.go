@@ -17,6 +17,12 @@ func (s *stage) running(apps ...app) {
 	for _, a := range apps {
 		s.deploy(a)
 	}
+	s.served(apps...)
+}
+
+// served waits until each app has served for a while.
+func (s *stage) served(apps ...app) {
+	s.t.Helper()
 	for _, a := range apps {
 		s.rolledOut(strings.ToLower(a.kind) + "/" + a.name)
 		s.waitFor("prometheus to have seen "+a.name+" serve for a while", func() (bool, string) {

@@ -29,6 +29,7 @@ type Config struct {
 	Announce   Announce              `json:"announce"`
 	Workloads  []Override            `json:"workloads,omitempty"` // applied in order, later ones win
 	Flows      []UserFlow            `json:"flows,omitempty"`     // run against pods
+	GitOps     Strategy              `json:"gitops"`              // how what Argo CD or Flux keeps is rolled back
 }
 
 // Watch says which workloads are looked at. Namespaces are patterns with * and ?.
@@ -197,6 +198,7 @@ type Override struct {
 	Guards  Guards                `json:"guards"`
 	Canary  Canary                `json:"canary"`
 	Signals map[string]SignalRule `json:"signals,omitempty"`
+	GitOps  Strategy              `json:"gitops,omitempty"`
 }
 
 // Match selects workloads: all that is set must hold, and something must be set.
@@ -231,6 +233,7 @@ func Default() *Config {
 		Canary:     defaultCanary(),
 		History:    5,
 		Signals:    defaultSignals(),
+		GitOps:     Notify,
 	}
 }
 

@@ -53,7 +53,7 @@ func (p Problem) String() string { return p.Key + ": " + p.Message }
 // For is the policy for one workload: the ConfigMap, the overrides that match, in order, and last the workload's own
 // annotations. Problems are sorted by key.
 func (c *Config) For(t Target) (Resolved, []Problem) {
-	r := resolver{target: t, mode: c.Mode, enabled: true, bake: c.Bake, guards: c.Guards, canary: c.Canary, signals: maps.Clone(c.Signals)}
+	r := resolver{target: t, mode: c.Mode, enabled: true, bake: c.Bake, guards: c.Guards, canary: c.Canary, gitOps: c.GitOps, signals: maps.Clone(c.Signals)}
 	for i, o := range c.Workloads {
 		if o.Match.selects(t) {
 			r.override(fmt.Sprintf("workloads[%d]", i), o)
@@ -74,6 +74,7 @@ func (c *Config) For(t Target) (Resolved, []Problem) {
 		Layers:     c.Layers,
 		Guards:     r.guards.resolved(),
 		Canary:     r.canary.resolved(),
+		GitOps:     r.gitOps,
 		Signals:    []Signal{},
 	}
 	for _, name := range slices.Sorted(maps.Keys(r.signals)) {
@@ -145,6 +146,7 @@ type resolver struct {
 	canary     Canary
 	signals    map[string]SignalRule
 	flows      []UserFlow // that match
+	gitOps     Strategy
 	problems   []Problem
 }
 
@@ -165,6 +167,9 @@ func (r *resolver) override(path string, o Override) {
 	}
 	r.guards = r.guards.with(o.Guards)
 	r.canary = r.canary.with(o.Canary)
+	if o.GitOps != "" {
+		r.gitOps = o.GitOps
+	}
 	for name, s := range o.Signals {
 		have, ok := r.signals[name]
 		if !ok {
@@ -214,6 +219,7 @@ func (r *resolver) annotations() {
 	if v, ok := a[AnnotationMigrations]; ok && v != Reversible {
 		r.problem(AnnotationMigrations, "must be %s, not %s", Reversible, quote(v))
 	}
+	r.ownStrategy(a)
 	r.spans(a)
 	for _, key := range slices.Sorted(maps.Keys(a)) {
 		if name, ok := strings.CutPrefix(key, AnnotationPrefix); ok {
@@ -257,7 +263,7 @@ func (r *resolver) annotation(key, name, value string) {
 	}
 	signal, field, dotted := cutLast(name, ".")
 	if !dotted {
-		plain := []string{"enabled", "mode", "window", "interval", "migrations", "approve", "reject", "undo", "abort"}
+		plain := []string{"enabled", "mode", "window", "interval", "migrations", "approve", "reject", "undo", "abort", "gitops", "resume"}
 		if near := nearest(name, plain); near != "" && near != name {
 			r.problem(key, "unknown annotation; did you mean %s%s?", AnnotationPrefix, near)
 		}

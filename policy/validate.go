@@ -73,6 +73,7 @@ func (c *Config) validate() Errors {
 	k.between("budget.within", c.Budget.Within, minWithin, maxWithin)
 	k.guards("guards", c.Guards)
 	k.canary("canary", c.Canary, "")
+	k.strategy("gitops", c.GitOps)
 	if c.History < 1 || c.History > maxHistory {
 		k.errorf("history", "must be from 1 to %d, not %d", maxHistory, c.History)
 	}
@@ -295,6 +296,9 @@ func (k *checker) override(path string, o Override, base Bake, known map[string]
 	k.bake(join(path, "bake"), o.Bake, base)
 	k.guards(join(path, "guards"), o.Guards)
 	k.canary(join(path, "canary"), o.Canary, o.Match.Kind)
+	if o.GitOps != "" {
+		k.strategy(join(path, "gitops"), o.GitOps)
+	}
 	for _, name := range slices.Sorted(maps.Keys(o.Signals)) {
 		k.signal(join(join(path, "signals"), name), name, o.Signals[name], known)
 	}

@@ -73,20 +73,26 @@ func argoOwner(m *metav1.ObjectMeta, by string) bake.Owner {
 	case !ok:
 		return bake.Owner{}
 	case app == "":
-		return bake.Owner{GitOps: true, Name: "Argo CD", Where: "in the Git repository that its application follows"}
+		return bake.Owner{GitOps: true, Name: "Argo CD", Where: "in the Git repository that its application follows", Kind: bake.KindApplication}
 	}
-	return bake.Owner{GitOps: true, Name: "Argo CD application " + app, Where: "in the Git repository that the application follows"}
+	o := bake.Owner{GitOps: true, Name: "Argo CD application " + app, Where: "in the Git repository that the application follows", Kind: bake.KindApplication, Object: app}
+	if namespace, name, ok := strings.Cut(app, "_"); ok { // one outside of Argo CD's own namespace
+		o.Namespace, o.Object = namespace, name
+	}
+	return o
 }
 
 func fluxOwner(m *metav1.ObjectMeta, by string) bake.Owner {
 	if a := m.Annotations; by == fluxManager || m.Labels[fluxKustomize] != "" {
 		if a[fluxReconcile] != "disabled" && a[fluxApply] != "Ignore" && a[fluxApply] != "IfNotPresent" {
-			return bake.Owner{GitOps: true, Name: named("Flux Kustomization", m.Labels[fluxKustomizeNamespace], m.Labels[fluxKustomize]), Where: "in the source that the Kustomization follows"}
+			return bake.Owner{GitOps: true, Name: named("Flux Kustomization", m.Labels[fluxKustomizeNamespace], m.Labels[fluxKustomize]), Where: "in the source that the Kustomization follows",
+				Kind: bake.KindKustomization, Namespace: m.Labels[fluxKustomizeNamespace], Object: m.Labels[fluxKustomize]}
 		}
 	}
 	if by == fluxHelmActor || m.Labels[fluxHelm] != "" {
 		if m.Annotations[fluxDrift] != "disabled" {
-			return bake.Owner{GitOps: true, Name: named("Flux HelmRelease", m.Labels[fluxHelmNamespace], m.Labels[fluxHelm]), Where: "in the values or the chart version of the HelmRelease"}
+			return bake.Owner{GitOps: true, Name: named("Flux HelmRelease", m.Labels[fluxHelmNamespace], m.Labels[fluxHelm]), Where: "in the values or the chart version of the HelmRelease",
+				Kind: bake.KindHelmRelease, Namespace: m.Labels[fluxHelmNamespace], Object: m.Labels[fluxHelm]}
 		}
 	}
 	return bake.Owner{}

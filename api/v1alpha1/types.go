@@ -215,6 +215,43 @@ type Rollback struct {
 	// Recovery is the sentence that says what was measured after the rollback.
 	// +optional
 	Recovery string `json:"recovery,omitempty"`
+	// Suspension is that the controller which keeps the workload as Git has it is told to leave it alone first; absent when there
+	// is none, or policy has it not suspended.
+	// +optional
+	Suspension *Suspension `json:"suspension,omitempty"`
+}
+
+// Suspension is the record of a controller that follows Git being told to leave a workload alone: the intent, and the receipts.
+type Suspension struct {
+	// Kind, Namespace and Name are what it follows Git by: an Application of Argo CD, a Kustomization or a HelmRelease of Flux.
+	// +kubebuilder:validation:Enum=Application;Kustomization;HelmRelease
+	Kind string `json:"kind"`
+	// +optional
+	Namespace string `json:"namespace,omitempty"`
+	// +optional
+	Name string `json:"name,omitempty"`
+	// IntendedAt is when the intent was recorded; the deed comes after.
+	IntendedAt metav1.MicroTime `json:"intendedAt"`
+	// DoneAt is the receipt.
+	// +optional
+	DoneAt *metav1.MicroTime `json:"doneAt,omitempty"`
+	// Of is what was done, for people: automated sync of application argocd/shop.
+	// +optional
+	Of string `json:"of,omitempty"`
+	// Already says that it was so before, and nothing was changed.
+	// +optional
+	Already bool `json:"already,omitempty"`
+	// ResumedAt is when it was undone.
+	// +optional
+	ResumedAt *metav1.MicroTime `json:"resumedAt,omitempty"`
+	// ResumedBy is who asked for that, as the annotation says; absent where it was undone because nothing was rolled back.
+	// +kubebuilder:validation:MaxLength=253
+	// +optional
+	ResumedBy string `json:"resumedBy,omitempty"`
+	// Left is what keeps it suspended although it was to be undone, for people: other workloads that need it still, or an error.
+	// +kubebuilder:validation:MaxLength=1000
+	// +optional
+	Left string `json:"left,omitempty"`
 }
 
 // Approval is the question to people whether to roll back, and their answer.

@@ -21,6 +21,7 @@ import (
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
 
 	"github.com/bakewatch/bakewatch/act/announce"
+	"github.com/bakewatch/bakewatch/act/gitops"
 	"github.com/bakewatch/bakewatch/act/rollback"
 	"github.com/bakewatch/bakewatch/api/v1alpha1"
 	"github.com/bakewatch/bakewatch/bake"
@@ -48,6 +49,7 @@ type guard struct {
 	metrics    *bake.Metrics
 	leader     promclient.Gauge
 	log        *zap.Logger
+	recheck    chan struct{} // that rights are to be checked at once: the policy of now may need others
 
 	mu    sync.Mutex
 	loop  *bake.Loop
@@ -57,7 +59,7 @@ type guard struct {
 func newGuard(f runFlags, kube *rest.Config, client kubernetes.Interface, namespace, identity string, live *policy.Live, source *sources, troubles *web.Troubles, reg promclient.Registerer, log *zap.Logger) *guard {
 	g := &guard{
 		namespaces: f.namespaces, kube: kube, client: client, namespace: namespace, identity: identity,
-		live: live, source: source, troubles: troubles, metrics: bake.NewMetrics(reg), log: log,
+		live: live, source: source, troubles: troubles, metrics: bake.NewMetrics(reg), log: log, recheck: make(chan struct{}, 1),
 		leader: promclient.NewGauge(promclient.GaugeOpts{Name: "bakewatch_leader", Help: "1 while this process leads, 0 while it stands by."}),
 	}
 	reg.MustRegister(g.leader)
@@ -171,7 +173,7 @@ func (g *guard) lead(ctx context.Context) error {
 	finder := &discover.Finder{Sources: g.source.finders, Router: &discover.Cluster{Client: g.client, Dynamic: dyn}}
 	undoer := &rollback.Undoer{Client: g.client}
 	loop = bake.NewLoop(bake.Options{
-		Watcher: watch, Undoer: undoer, Pauser: undoer, Source: g.source, Lag: g.source.lag, Finder: finder, Records: bakes, Teller: g.teller, Recorder: g.recorder,
+		Watcher: watch, Undoer: undoer, Pauser: undoer, Keeper: &gitops.Keeper{Dynamic: dyn}, Source: g.source, Lag: g.source.lag, Finder: finder, Records: bakes, Teller: g.teller, Recorder: g.recorder,
 		Policy: g.live.Current, Log: g.log, Metrics: g.metrics, Since: since, Prepare: g.readAhead, Migrations: g.migrations, Alerts: g.source.alerts,
 		Report: func(b *v1alpha1.Bake) string { return hands.Issue(b, maxIssue) },
 	})
@@ -276,6 +278,10 @@ func (g *guard) delivered(_ context.Context, bakeID string, r announce.Receipt) 
 
 // policyChanged has every workload looked at again, so that a switch acts at once.
 func (g *guard) policyChanged() {
+	select {
+	case g.recheck <- struct{}{}:
+	default: // it is about to be checked
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.loop == nil {
@@ -326,6 +332,7 @@ func (g *guard) checkRights(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-g.recheck:
 		case <-time.After(time.Minute):
 		}
 	}
@@ -360,10 +367,10 @@ func (g *guard) missingRights(ctx context.Context) error {
 			}
 		}
 	}
-	if len(missing) == 0 {
-		return nil
+	if len(missing) > 0 {
+		return fmt.Errorf("this account may not %s; apply deploy/rbac.yaml, which grants it", strings.Join(missing, ", "))
 	}
-	return fmt.Errorf("this account may not %s; apply deploy/rbac.yaml, which grants it", strings.Join(missing, ", "))
+	return g.missingForGitOps(ctx)
 }
 
 // registerPolicyMetrics shows how the last reload of the policy went.

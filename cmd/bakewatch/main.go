@@ -43,7 +43,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		Args:          cobra.NoArgs,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	root.AddCommand(newRun(), newCheckConfig(), newAnnounceTest(), newJudge(), newBacktest(), newStatus(), newHistory(), newSignals(), newUndo(), newRelease(), newReport())
+	root.AddCommand(newRun(), newCheckConfig(), newAnnounceTest(), newJudge(), newBacktest(), newStatus(), newHistory(), newSignals(), newUndo(), newRelease(), newResume(), newReport())
 	for _, v := range hands.Verbs {
 		root.AddCommand(newVerb(v))
 	}
