@@ -9,6 +9,7 @@ import (
 	"github.com/sony/gobreaker/v2"
 )
 
+// How a server is treated that does not answer.
 const (
 	// TripAfter is after how many queries in a row without an answer a server is left alone, and RestFor for how long: hundreds
 	// of bakes that each wait for a server that is down delay each other, and keep it from coming back.
