@@ -93,7 +93,7 @@ func TestDatadogAlone(t *testing.T) {
 
 	// Prometheus sees errors, and Datadog is asked for others, of which there are none: both are named, and nothing is done. So many
 	// ticks in a row are wanted that Datadog, which is late, has seen most of them.
-	s.enforce(d, rules{window: "30s",
+	s.enforce(d, rules{window: "24s",
 		sources: fmt.Sprintf("prometheus: {url: %s, timeout: 5s}, datadog: {url: %s, apiKeyFile: %s/api, appKeyFile: %s/app, lag: 3s}", s.Prometheus, s.Datadog, keys, keys),
 		signals: strings.Replace(byPod, "ticks: 2", "ticks: 8", 1) + "\n    datadog: {errors: " + query(",code:599") + ", requests: " + query("") + ", by: pod}",
 	})
