@@ -251,7 +251,7 @@ func (l *Loop) carry(ctx context.Context, k Key, e *entry, s State, step Step) e
 	case Complete:
 		st.CompletedAt = now(s)
 	case Migrate:
-		st.Migrations = append(st.Migrations, s.Migrated...)
+		st.Migrations = withMigrations(st.Migrations, s.Migrated)
 		for _, m := range s.Migrated {
 			l.Log.Info("a database migration ran", zap.String("bake", id(b)), zap.String("tool", m.Tool), zap.String("migration", m.Name), zap.String("pod", m.Pod))
 		}

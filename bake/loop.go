@@ -36,7 +36,7 @@ type Options struct {
 	// Migrations are the database migrations that ran with a revision since a time; nil: they are not looked for.
 	Migrations func(ctx context.Context, k Key, to v1alpha1.Revision, since time.Time) ([]v1alpha1.Migration, error)
 	// Alerts are the names of the alerts of a workload that fired at a time; nil: they are not looked for.
-	Alerts  func(ctx context.Context, k Key, at time.Time) ([]string, error)
+	Alerts func(ctx context.Context, k Key, at time.Time) ([]string, error)
 	// Report is the report of a Bake that has ended, for those receivers that take one; nil: there is none.
 	Report  func(*v1alpha1.Bake) string
 	Log     *zap.Logger
