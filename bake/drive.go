@@ -102,6 +102,9 @@ func (l *Loop) state(ctx context.Context, k Key, e *entry, live policy.Resolved)
 			return s, next, err
 		}
 	}
+	if Next(s).Do == Reduce {
+		l.inquireScale(ctx, k, &s)
+	}
 	if Next(s).Do == Intend {
 		if s.asked() {
 			l.budget.spend(id(b), b.Namespace, s.Now) // it counts, and is not held
@@ -286,6 +289,15 @@ func (l *Loop) carry(ctx context.Context, k Key, e *entry, s State, step Step) e
 		st.Alert = fire(AlertRolledBack, s.Now)
 	case Undo:
 		return l.undo(ctx, k, e, s)
+	case Reduce:
+		if st.Approval == nil {
+			w.recordEvidence(st, s.Now)
+			st.Evidence = l.collect(ctx, k, b)
+		}
+		st.Reasons, st.Why = step.Reasons, step.Reasons[0].Sentence
+		st.ScaleDown = &v1alpha1.ScaleDown{IntendedAt: micro(s.Now), From: s.Sight.Replicas, To: s.lowest()}
+	case Lower:
+		return l.lower(ctx, k, e, s)
 	case Verify:
 		st.Phase, st.Rollback.AvailableAt = v1alpha1.PhaseVerifying, now(s)
 		w.evidence, w.verdict = nil, nil // recovery is measured afresh
@@ -399,6 +411,9 @@ func (l *Loop) end(ctx context.Context, k Key, e *entry, step Step) error {
 	}
 	if st.Rollback == nil {
 		st.Warnings = w.warnings()
+	}
+	if step.NotLowered != nil {
+		st.ScaleDown = step.NotLowered
 	}
 	if st.Outcome == v1alpha1.OutcomeHeld && st.Evidence == nil {
 		st.Evidence = l.collect(ctx, k, b)

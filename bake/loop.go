@@ -25,6 +25,7 @@ import (
 type Options struct {
 	Watcher  Watcher
 	Undoer   Undoer
+	Scaler   Scaler // nil: replicas are never touched
 	Source   Source
 	Lag      func(source string) time.Duration // how long after it happened a source of that name knows of something; nil: none needs time
 	Finder   Finder                            // nil: no preset measures anything
@@ -322,6 +323,7 @@ func (l *Loop) look(ctx context.Context, k Key) (time.Duration, error) {
 		}
 		again = wait
 	}
+	again = sooner(again, l.restore(ctx, k, e, s))
 	for first := true; ; first = false {
 		if live.Watched {
 			if err := l.heed(ctx, k, e, s, live); err != nil {

@@ -132,6 +132,9 @@ func headline(b *v1alpha1.Bake, stage announce.Stage) string {
 		if n := len(st.Reasons); n > 0 {
 			h += " (" + st.Reasons[n-1].Code + ")"
 		}
+		if d := st.ScaleDown; d != nil && d.DoneAt != nil {
+			h += fmt.Sprintf(", replicas lowered from %d to %d", d.From, d.To)
+		}
 		return h
 	case v1alpha1.OutcomeSuperseded:
 		return fmt.Sprintf("%s: %s was superseded by a newer rollout", who, to)

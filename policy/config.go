@@ -23,6 +23,7 @@ type Config struct {
 	Layers     Layers                `json:"layers"`
 	Budget     Budget                `json:"budget"`
 	Guards     Guards                `json:"guards"`
+	ScaleDown  ScaleDown             `json:"scaleDown"`
 	History    int                   `json:"history"` // finished Bakes kept per workload
 	Signals    map[string]SignalRule `json:"signals"` // by signal name
 	Announce   Announce              `json:"announce"`
@@ -194,6 +195,9 @@ type Override struct {
 	Mode    Mode                  `json:"mode,omitempty"`
 	Bake    Bake                  `json:"bake"`
 	Guards  Guards                `json:"guards"`
+
+	ScaleDown ScaleDown `json:"scaleDown"`
+
 	Signals map[string]SignalRule `json:"signals,omitempty"`
 }
 
@@ -226,6 +230,7 @@ func Default() *Config {
 		Layers:     Layers{Threshold: true, Evidence: true, Blame: true},
 		Budget:     Budget{PerNamespace: 2, PerCluster: 5, Within: 10 * time.Minute},
 		Guards:     defaultGuards(),
+		ScaleDown:  defaultScaleDown(),
 		History:    5,
 		Signals:    defaultSignals(),
 	}

@@ -53,7 +53,7 @@ func (p Problem) String() string { return p.Key + ": " + p.Message }
 // For is the policy for one workload: the ConfigMap, the overrides that match, in order, and last the workload's own
 // annotations. Problems are sorted by key.
 func (c *Config) For(t Target) (Resolved, []Problem) {
-	r := resolver{target: t, mode: c.Mode, enabled: true, bake: c.Bake, guards: c.Guards, signals: maps.Clone(c.Signals)}
+	r := resolver{target: t, mode: c.Mode, enabled: true, bake: c.Bake, guards: c.Guards, scaleDown: c.ScaleDown, signals: maps.Clone(c.Signals)}
 	for i, o := range c.Workloads {
 		if o.Match.selects(t) {
 			r.override(fmt.Sprintf("workloads[%d]", i), o)
@@ -73,6 +73,7 @@ func (c *Config) For(t Target) (Resolved, []Problem) {
 		Margin:     float64(c.Margin),
 		Layers:     c.Layers,
 		Guards:     r.guards.resolved(),
+		ScaleDown:  r.scaleDown.resolved(),
 		Signals:    []Signal{},
 	}
 	for _, name := range slices.Sorted(maps.Keys(r.signals)) {
@@ -141,6 +142,7 @@ type resolver struct {
 	optedIn    bool
 	bake       Bake
 	guards     Guards
+	scaleDown  ScaleDown
 	signals    map[string]SignalRule
 	flows      []UserFlow // that match
 	problems   []Problem
@@ -162,6 +164,7 @@ func (r *resolver) override(path string, o Override) {
 		r.problem(join(path, "bake"), "is left out for this workload, together with earlier overrides: %s", err)
 	}
 	r.guards = r.guards.with(o.Guards)
+	r.scaleDown = r.scaleDown.with(o.ScaleDown)
 	for name, s := range o.Signals {
 		have, ok := r.signals[name]
 		if !ok {

@@ -41,6 +41,8 @@ type Resolved struct {
 	Layers     Layers        `json:"layers"`
 	Guards     GuardRules    `json:"guards"`  // what leaves a regression to a person
 	Signals    []Signal      `json:"signals"` // sorted by name
+
+	ScaleDown ScaleDownRules `json:"scaleDown,omitzero"` // what has replicas lowered
 }
 
 // times are the durations of a Resolved as people read them in a record: 15m0s.
