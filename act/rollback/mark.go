@@ -18,7 +18,12 @@ var markPath = "/metadata/annotations/" + strings.ReplaceAll(bake.AnnotationRoll
 
 // marking is the part of an undo that leaves the mark for people: which revision was rolled back, and when.
 func marking(annotations map[string]string, judged v1alpha1.Revision, now time.Time) []operation {
-	add := operation{Op: "add", Path: markPath, Value: quoted(fmt.Sprintf("%d at %s", judged.Number, now.UTC().Format(time.RFC3339)))}
+	return annotating(annotations, markPath, fmt.Sprintf("%d at %s", judged.Number, now.UTC().Format(time.RFC3339)))
+}
+
+// annotating is the part of a patch that adds an annotation.
+func annotating(annotations map[string]string, path, value string) []operation {
+	add := operation{Op: "add", Path: path, Value: quoted(value)}
 	if len(annotations) > 0 {
 		return []operation{add}
 	}
