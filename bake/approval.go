@@ -86,7 +86,7 @@ func (s State) waiting() Step {
 		}
 		return Step{Do: Intend, Reasons: why, Answer: answer}
 	case over:
-		return Step{Do: End, Outcome: v1alpha1.OutcomeHeld, Reasons: append(why, *held(CodeApproval, "nobody approved the rollback of %s from %s within %s", s.Bake.Spec.Ref, rev(s.Bake.Spec.To), short(a.Until.Sub(a.AskedAt.Time))))}
+		return s.orLower(Step{Do: End, Outcome: v1alpha1.OutcomeHeld, Reasons: append(why, *held(CodeApproval, "nobody approved the rollback of %s from %s within %s", s.Bake.Spec.Ref, rev(s.Bake.Spec.To), short(a.Until.Sub(a.AskedAt.Time))))})
 	}
 	return Step{Do: Wait, Until: a.Until.Time}
 }

@@ -106,6 +106,9 @@ func (l *Loop) state(ctx context.Context, k Key, e *entry, live policy.Resolved)
 			return s, next, err
 		}
 	}
+	if Next(s).Do == Reduce {
+		l.inquireScale(ctx, k, &s)
+	}
 	if Next(s).Do == Intend {
 		if s.asked() {
 			l.budget.spend(id(b), b.Namespace, s.Now) // it counts, and is not held
@@ -255,7 +258,7 @@ func (l *Loop) carry(ctx context.Context, k Key, e *entry, s State, step Step) e
 	case Complete:
 		st.CompletedAt = now(s)
 	case Migrate:
-		st.Migrations = append(st.Migrations, s.Migrated...)
+		st.Migrations = withMigrations(st.Migrations, s.Migrated)
 		for _, m := range s.Migrated {
 			l.Log.Info("a database migration ran", zap.String("bake", id(b)), zap.String("tool", m.Tool), zap.String("migration", m.Name), zap.String("pod", m.Pod))
 		}
@@ -294,6 +297,15 @@ func (l *Loop) carry(ctx context.Context, k Key, e *entry, s State, step Step) e
 		return l.undo(ctx, k, e, s)
 	case Halt, Pause, GoOn, Release:
 		return l.carryPause(ctx, k, e, s, step)
+	case Reduce:
+		if st.Approval == nil {
+			w.recordEvidence(st, s.Now)
+			st.Evidence = l.collect(ctx, k, b)
+		}
+		st.Reasons, st.Why = step.Reasons, step.Reasons[0].Sentence
+		st.ScaleDown = &v1alpha1.ScaleDown{IntendedAt: micro(s.Now), From: s.Sight.Replicas, To: s.lowest()}
+	case Lower:
+		return l.lower(ctx, k, e, s)
 	case Verify:
 		st.Phase, st.Rollback.AvailableAt = v1alpha1.PhaseVerifying, now(s)
 		w.evidence, w.verdict = nil, nil // recovery is measured afresh
@@ -411,6 +423,9 @@ func (l *Loop) end(ctx context.Context, k Key, e *entry, step Step) error {
 	}
 	if st.Rollback == nil {
 		st.Warnings = w.warnings()
+	}
+	if step.NotLowered != nil {
+		st.ScaleDown = step.NotLowered
 	}
 	if st.Outcome == v1alpha1.OutcomeHeld && st.Evidence == nil {
 		st.Evidence = l.collect(ctx, k, b)

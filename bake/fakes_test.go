@@ -37,6 +37,10 @@ type cluster struct {
 	writesBack time.Duration  // how soon after an undo something writes the bad template back; 0: nothing does
 	releases   int
 	pauses     []string // pauses and releases of them by the daemon, in order
+
+	scaled        []string // how replicas went by our own doing, in order
+	autoscaler    string   // what sets the replicas by itself
+	autoscalerErr error    // that this cannot be told
 }
 
 // workload is a Deployment with its ReplicaSets. A template is named by its hash.

@@ -147,31 +147,6 @@ func (s State) tooOld(rules policy.GuardRules) *v1alpha1.Reason {
 	return held(CodeTooOld, "%s was rolled out %s ago, and policy lets no rollout older than %s be undone by itself", rev(s.Bake.Spec.To), short(age), rules.MaxAge)
 }
 
-// migrated: an older version need not run on a database that a newer one has changed, and may even do harm to it. Only people
-// know, and say so on the workload.
-func (s State) migrated(rules policy.GuardRules) *v1alpha1.Reason {
-	ran := s.Bake.Status.Migrations
-	if !rules.Migrations || len(ran) == 0 || s.Sight.Annotations[policy.AnnotationMigrations] == policy.Reversible {
-		return nil
-	}
-	const few = 10
-	var names []string
-	tool := ""
-	for _, m := range ran[:min(few, len(ran))] {
-		name := m.Name
-		if m.Tool != tool {
-			tool, name = m.Tool, m.Tool+" "+m.Name
-		}
-		names = append(names, name)
-	}
-	list := strings.Join(names, ", ")
-	if more := len(ran) - len(names); more > 0 {
-		list += fmt.Sprintf(" and %d more", more)
-	}
-	return held(CodeMigrations, "%s migrated the database (%s), and %s may not run on it; choose: roll forward with a fix; or, if it does run on it, kubectl rollout undo %s, and annotate %s: %s for the next time; or reverse the migrations first",
-		rev(s.Bake.Spec.To), list, rev(*s.Bake.Spec.From), s.Bake.Spec.Ref, policy.AnnotationMigrations, policy.Reversible)
-}
-
 // wasAlerting: a workload that was not well before may be made better by a version that looks worse, and nothing that is known of
 // it is a standard.
 func (s State) wasAlerting(rules policy.GuardRules) *v1alpha1.Reason {

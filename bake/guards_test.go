@@ -205,7 +205,7 @@ func TestReferencesAreLookedForInTime(t *testing.T) {
 }
 
 func ran(migrations ...v1alpha1.Migration) func(*State) {
-	return func(s *State) { s.Bake.Status.Migrations = migrations }
+	return func(s *State) { s.Bake.Namespace, s.Bake.Status.Migrations = "shop", migrations }
 }
 
 func annotated(key, value string) func(*State) {
@@ -221,12 +221,16 @@ func TestGuardMigrations(t *testing.T) {
 	for range 12 {
 		many = append(many, v1alpha1.Migration{Tool: "rails", Name: "x"})
 	}
-	const choices = ", and rev 6 may not run on it; choose: roll forward with a fix; or, if it does run on it, kubectl rollout undo deployment/web, and annotate bakewatch.dev/migrations: reversible for the next time; or reverse the migrations first"
+	const (
+		before  = "rev 7 migrated the database, and rev 6 may not run on it. In order: "
+		unknown = "; whether they changed only the schema, or data too, their logs do not tell"
+		choices = ". Choose: roll forward with a fix; or, if rev 6 does run on it, kubectl bakewatch undo deployment/web -n shop, and annotate bakewatch.dev/migrations: reversible if that is so in general; or reverse the migrations with their tool first, which does not bring back what they deleted"
+	)
 	try(t,
 		guardCase{"none ran", in(baking, worse, rules(on)), "", ""},
-		guardCase{"one ran", in(baking, worse, rules(on), ran(drop)), CodeMigrations, "rev 7 migrated the database (django shop.0042_drop_price)" + choices},
-		guardCase{"several ran, of two tools", in(baking, worse, rules(on), several), CodeMigrations, "rev 7 migrated the database (django shop.0042_drop_price, shop.0043_tax, flyway V7)" + choices},
-		guardCase{"many ran", in(baking, worse, rules(on), ran(many...)), CodeMigrations, "rev 7 migrated the database (rails x, x, x, x, x, x, x, x, x, x and 2 more)" + choices},
+		guardCase{"one ran", in(baking, worse, rules(on), ran(drop)), CodeMigrations, before + "django shop.0042_drop_price" + unknown + choices},
+		guardCase{"several ran, of two tools", in(baking, worse, rules(on), several), CodeMigrations, before + "django shop.0042_drop_price, shop.0043_tax, flyway V7" + unknown + choices},
+		guardCase{"many ran", in(baking, worse, rules(on), ran(many...)), CodeMigrations, before + "rails x, x, x, x, x, x, x, x, x, x and 2 more" + unknown + choices},
 		guardCase{"the new version cannot even start", in(v1alpha1.PhaseRolling, stuck, rules(on), ran(drop)), CodeMigrations, ""},
 		guardCase{"the workload says that it is safe", in(baking, worse, rules(on), ran(drop), annotated("bakewatch.dev/migrations", "reversible")), "", ""},
 		guardCase{"it says something else", in(baking, worse, rules(on), ran(drop), annotated("bakewatch.dev/migrations", "true")), CodeMigrations, ""},

@@ -19,18 +19,19 @@ type entry struct {
 	// goodSince is when good began to serve alone, unprovenSince when something unproven was first rolled out over it.
 	// Between the two lies good's past. Zero: not known.
 	goodSince, unprovenSince time.Time
-	earlier                  past       // good's past from before a rollout over it that was undone
-	adopted                  bool       // current was found running, not baked
-	waits                    string     // digest of a template of which it was told that nothing rolls out yet
-	undoing                  string     // hash that our own last rollback goes back to
-	undone                   []pastUndo // its rollbacks so far, oldest first, as far as records go back
-	problems                 string     // what was wrong with its policy when last looked
-	past                     []string   // names of ended Bakes, oldest first
-	work                     *work      // the newest bake while there is anything left to do for it
-	back                     *writing   // of the template that the bake at work undid, while that bake is ended by it; nil: none
-	suspended                []string   // bakes for which what keeps it as Git has it is suspended, oldest first
-	resumed                  string     // what a person said last about these, once that is done
-	heeded                   string     // what a person asked for last, and what ran then, once that is on record
+	earlier                  past           // good's past from before a rollout over it that was undone
+	adopted                  bool           // current was found running, not baked
+	waits                    string         // digest of a template of which it was told that nothing rolls out yet
+	undoing                  string         // hash that our own last rollback goes back to
+	undone                   []pastUndo     // its rollbacks so far, oldest first, as far as records go back
+	problems                 string         // what was wrong with its policy when last looked
+	past                     []string       // names of ended Bakes, oldest first
+	work                     *work          // the newest bake while there is anything left to do for it
+	back                     *writing       // of the template that the bake at work undid, while that bake is ended by it; nil: none
+	suspended                []string       // bakes for which what keeps it as Git has it is suspended, oldest first
+	resumed                  string         // what a person said last about these, once that is done
+	heeded                   string         // what a person asked for last, and what ran then, once that is on record
+	low                      *v1alpha1.Bake // that has lowered replicas which are not back yet
 }
 
 // adopt takes what runs as the way things are: no rollout, and known good if it serves in full.
@@ -91,6 +92,7 @@ func (e *entry) close(b *v1alpha1.Bake) {
 		e.undoing = st.Rollback.Target.Hash
 	}
 	e.rememberUndone(b)
+	e.lowered(b)
 	switch {
 	case st.KnownGood:
 		e.earlier = past{}

@@ -28,6 +28,7 @@ type Options struct {
 	Undoer   Undoer
 	Pauser   Pauser
 	Keeper   Keeper // nil: what Argo CD or Flux keeps cannot be suspended
+	Scaler   Scaler // nil: replicas are never touched
 	Source   Source
 	Lag      func(source string) time.Duration // how long after it happened a source of that name knows of something; nil: none needs time
 	Finder   Finder                            // nil: no preset measures anything
@@ -339,6 +340,7 @@ func (l *Loop) attend(ctx context.Context, k Key) (time.Duration, error) {
 	if err := l.heedResume(ctx, k, e, s); err != nil {
 		return 0, err
 	}
+	again = sooner(again, l.restore(ctx, k, e, s))
 	for first := true; ; first = false {
 		if live.Watched {
 			if err := l.heed(ctx, k, e, s, live); err != nil {

@@ -1,6 +1,7 @@
 package bake
 
 import (
+	"strconv"
 	"testing"
 	"time"
 
@@ -39,4 +40,44 @@ func TestMigrationsAreOnRecord(t *testing.T) {
 			t.Errorf("looked %d times in 10 minutes", looks)
 		}
 	})
+}
+
+// TestMigrationDeedsAreOnRecord: what the log comes to tell of a migration later is taken over, in its place; nothing else is.
+func TestMigrationDeedsAreOnRecord(t *testing.T) {
+	a, b := v1alpha1.Migration{Tool: "entity-framework", Name: "A", Removes: "drop", ToldBy: "name"}, v1alpha1.Migration{Tool: "entity-framework", Name: "B"}
+	told := a
+	told.Schema, told.Data, told.ToldBy = "yes", "no", "log"
+	if got := newsOf([]v1alpha1.Migration{told, b}, []v1alpha1.Migration{a, b}); len(got) != 0 {
+		t.Errorf("%+v", got)
+	}
+	news := newsOf([]v1alpha1.Migration{a}, []v1alpha1.Migration{told, b})
+	if got := withMigrations([]v1alpha1.Migration{a}, news); len(got) != 2 || got[0] != told || got[1] != b {
+		t.Errorf("%+v", got)
+	}
+	full := make([]v1alpha1.Migration, maxMigrations)
+	if got := newsOf(full, []v1alpha1.Migration{a, b}); len(got) != 0 {
+		t.Errorf("%+v", got)
+	}
+}
+
+// TestMigrationList: in their order, with what each changed, and a word about what is not known.
+func TestMigrationList(t *testing.T) {
+	many := make([]v1alpha1.Migration, 12)
+	for i := range many {
+		many[i] = v1alpha1.Migration{Tool: "flyway", Name: strconv.Itoa(i)}
+	}
+	for _, c := range []struct {
+		ran  []v1alpha1.Migration
+		want string
+	}{
+		{many, "flyway 0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 2 more; whether they changed only the schema, or data too, their logs do not tell"},
+		{[]v1alpha1.Migration{{Tool: "liquibase", Name: "a", Schema: "yes", Data: "no", ToldBy: "log"}, {Tool: "rails", Name: "b", Schema: "yes", Data: "yes", Removes: "drop_table", ToldBy: "log"}},
+			"liquibase a (schema only), rails b (schema and data, removes or renames: drop_table)"},
+		{[]v1alpha1.Migration{{Tool: "django", Name: "a", Removes: "drop", ToldBy: "name"}, {Tool: "django", Name: "b"}, {Tool: "rails", Name: "c", Schema: "yes", ToldBy: "log"}, {Tool: "rails", Name: "d", Data: "yes", ToldBy: "name"}, {Tool: "rails", Name: "e", Schema: "no", Data: "yes", ToldBy: "log"}},
+			"django a (removes or renames: drop, by its name), b, rails c (schema; whether data, too, is not known), d (data, by its name), e (data only); of those without a word, whether they changed only the schema, or data too, is not known"},
+	} {
+		if got := migrationList(c.ran); got != c.want {
+			t.Errorf("got  %s\nwant %s", got, c.want)
+		}
+	}
 }

@@ -79,7 +79,9 @@ type State struct {
 	// Progress is how far the undo has come. Looked up once the patch's receipt is recorded. MovedAt is when it last came
 	// further.
 	Progress Progress
-	MovedAt  time.Time
+	// NotScalable is why replicas may not be lowered. Looked up before such an intent.
+	NotScalable string
+	MovedAt     time.Time
 	// Back is that a live look found the judged template rolled out once more after it was undone; nil when it did not.
 	Back *writing
 	// Resumed says that a person has let a rollout go on that is paused by the record, Changed that the template of one that is
@@ -111,6 +113,8 @@ type Do string
 
 // What a Step may do. Each is at most one write to the cluster.
 const (
+	Reduce   Do = "reduce"   // record the intent to lower replicas
+	Lower    Do = "lower"    // lower them, and record the receipt
 	Wait     Do = "wait"     // nothing; look again at Until, or when something changes
 	Open     Do = "open"     // the record was just made: mark it as Rolling
 	Begin    Do = "begin"    // the first new pod is ready: start judging
@@ -148,12 +152,17 @@ type Step struct {
 	ByHand              *v1alpha1.ByHand  // for End and Intend: that a person asked for it
 	Observed            bool              // for End: only said, because of mode observe
 	Recovered, Recovery string            // for End after a rollback
+
+	NotLowered *v1alpha1.ScaleDown // for End: replicas that would have been lowered, and why they were not
 }
 
 // Next decides the one next step of a bake. It is pure: all it knows is in the State.
 func Next(s State) Step {
 	if s.Bake.Status.Outcome != "" {
 		return Step{Do: Wait}
+	}
+	if step, lowers := s.lowering(); lowers {
+		return step
 	}
 	switch s.Bake.Status.Phase {
 	case v1alpha1.PhaseRollingBack:
@@ -382,7 +391,7 @@ func servedWell(v *decide.Verdict) bool {
 // regressed decides what a regression leads to: a rollback, unless a guard leaves it to a person.
 func (s State) regressed(why []v1alpha1.Reason) Step {
 	if held := s.hold(); held != nil {
-		return Step{Do: End, Outcome: v1alpha1.OutcomeHeld, Reasons: append(why, *held), Observed: s.observed()}
+		return s.orLower(Step{Do: End, Outcome: v1alpha1.OutcomeHeld, Reasons: append(why, *held), Observed: s.observed()})
 	}
 	return s.mayGo(why)
 }

@@ -135,6 +135,9 @@ func headline(b *v1alpha1.Bake, stage announce.Stage) string {
 		if p := openPause(b); p != nil && p.PausedAt != nil {
 			h += "; its rollout stays paused"
 		}
+		if d := st.ScaleDown; d != nil && d.DoneAt != nil {
+			h += fmt.Sprintf(", replicas lowered from %d to %d", d.From, d.To)
+		}
 		return h
 	case v1alpha1.OutcomeSuperseded:
 		return fmt.Sprintf("%s: %s was superseded by a newer rollout", who, to)

@@ -1,6 +1,7 @@
 package hands
 
 import (
+	"cmp"
 	"fmt"
 
 	"github.com/bakewatch/bakewatch/api/v1alpha1"
@@ -21,7 +22,7 @@ func migrationsOf(b *v1alpha1.Bake) *migrations {
 	}
 	var out migrations
 	for _, m := range st.Migrations {
-		out.Rows = append(out.Rows, migration{m.Tool, m.Name, Changed(m), "container " + m.Container + " of " + m.Pod})
+		out.Rows = append(out.Rows, migration{m.Tool, m.Name, cmp.Or(m.Changed(), "not known whether schema or data"), "container " + m.Container + " of " + m.Pod})
 	}
 	if !worse(b) || b.Spec.From == nil || st.Rollback != nil && st.Rollback.PatchedAt != nil {
 		return &out
@@ -33,30 +34,4 @@ func migrationsOf(b *v1alpha1.Bake) *migrations {
 		"Reverse the migrations with their tool, and then undo. What they deleted does not come back, and what was written since may be lost: ask who wrote them, and take a backup first.",
 	}
 	return &out
-}
-
-// Changed says what a migration changed, as far as its log or its name tells.
-func Changed(m v1alpha1.Migration) string {
-	var what string
-	switch [2]string{m.Schema, m.Data} {
-	case [2]string{"yes", "no"}:
-		what = "schema only"
-	case [2]string{"yes", "yes"}:
-		what = "schema and data"
-	case [2]string{"yes", ""}:
-		what = "schema; data not known"
-	case [2]string{"no", "yes"}:
-		what = "data only"
-	case [2]string{"", "yes"}:
-		what = "data; schema not known"
-	default:
-		what = "not known whether schema or data"
-	}
-	if m.Removes != "" {
-		what += ", removes or renames (" + m.Removes + ")"
-	}
-	if m.ToldBy == "name" {
-		what += ", by its name"
-	}
-	return what
 }

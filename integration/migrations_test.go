@@ -22,7 +22,7 @@ func TestMigration(t *testing.T) {
 	if ran := got.Status.Migrations; len(ran) != 2 || ran[0].Name != "shop.0041_add_note" || ran[1].Name != "shop.0042_drop_price" || ran[1].Tool != "django" || ran[1].Container != "app" {
 		t.Errorf("migrations on record: %+v", ran)
 	}
-	if last := got.Status.Reasons[len(got.Status.Reasons)-1].Sentence; !strings.Contains(last, "django shop.0041_add_note, shop.0042_drop_price") || !strings.Contains(last, "roll forward") {
+	if last := got.Status.Reasons[len(got.Status.Reasons)-1].Sentence; !strings.Contains(last, "django shop.0041_add_note, shop.0042_drop_price (removes or renames: drop, by its name)") || !strings.Contains(last, "roll forward") || !strings.Contains(last, "is not known") {
 		t.Errorf("it does not say which, and what to do: %s", last)
 	}
 	if image := s.image("web"); image != "app:b" {

@@ -24,6 +24,7 @@ type Config struct {
 	Budget     Budget                `json:"budget"`
 	Guards     Guards                `json:"guards"`
 	Canary     Canary                `json:"canary"`
+	ScaleDown  ScaleDown             `json:"scaleDown"`
 	History    int                   `json:"history"` // finished Bakes kept per workload
 	Signals    map[string]SignalRule `json:"signals"` // by signal name
 	Announce   Announce              `json:"announce"`
@@ -191,12 +192,15 @@ type Webhook struct {
 
 // Override is what applies to the workloads it matches instead.
 type Override struct {
-	Match   Match                 `json:"match"`
-	Enabled *bool                 `json:"enabled,omitempty"`
-	Mode    Mode                  `json:"mode,omitempty"`
-	Bake    Bake                  `json:"bake"`
-	Guards  Guards                `json:"guards"`
-	Canary  Canary                `json:"canary"`
+	Match   Match  `json:"match"`
+	Enabled *bool  `json:"enabled,omitempty"`
+	Mode    Mode   `json:"mode,omitempty"`
+	Bake    Bake   `json:"bake"`
+	Guards  Guards `json:"guards"`
+	Canary  Canary `json:"canary"`
+
+	ScaleDown ScaleDown `json:"scaleDown"`
+
 	Signals map[string]SignalRule `json:"signals,omitempty"`
 	GitOps  Strategy              `json:"gitops,omitempty"`
 }
@@ -231,6 +235,7 @@ func Default() *Config {
 		Budget:     Budget{PerNamespace: 2, PerCluster: 5, Within: 10 * time.Minute},
 		Guards:     defaultGuards(),
 		Canary:     defaultCanary(),
+		ScaleDown:  defaultScaleDown(),
 		History:    5,
 		Signals:    defaultSignals(),
 		GitOps:     Notify,

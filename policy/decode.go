@@ -155,6 +155,8 @@ func scalar(v reflect.Value) (want string, ok bool) {
 		return "a duration above 0 such as 30s, 15m or 1d, or off", true
 	case *Portion:
 		return "a share above 0% and below 100% such as 20%, or off", true
+	case *Replicas:
+		return "a whole number from 1 to 1000, or off", true
 	case encoding.TextUnmarshaler:
 		return "a single value", true
 	}

@@ -53,7 +53,7 @@ func (p Problem) String() string { return p.Key + ": " + p.Message }
 // For is the policy for one workload: the ConfigMap, the overrides that match, in order, and last the workload's own
 // annotations. Problems are sorted by key.
 func (c *Config) For(t Target) (Resolved, []Problem) {
-	r := resolver{target: t, mode: c.Mode, enabled: true, bake: c.Bake, guards: c.Guards, canary: c.Canary, gitOps: c.GitOps, signals: maps.Clone(c.Signals)}
+	r := resolver{target: t, mode: c.Mode, enabled: true, bake: c.Bake, guards: c.Guards, canary: c.Canary, scaleDown: c.ScaleDown, gitOps: c.GitOps, signals: maps.Clone(c.Signals)}
 	for i, o := range c.Workloads {
 		if o.Match.selects(t) {
 			r.override(fmt.Sprintf("workloads[%d]", i), o)
@@ -75,6 +75,7 @@ func (c *Config) For(t Target) (Resolved, []Problem) {
 		Guards:     r.guards.resolved(),
 		Canary:     r.canary.resolved(),
 		GitOps:     r.gitOps,
+		ScaleDown:  r.scaleDown.resolved(),
 		Signals:    []Signal{},
 	}
 	for _, name := range slices.Sorted(maps.Keys(r.signals)) {
@@ -144,6 +145,7 @@ type resolver struct {
 	bake       Bake
 	guards     Guards
 	canary     Canary
+	scaleDown  ScaleDown
 	signals    map[string]SignalRule
 	flows      []UserFlow // that match
 	gitOps     Strategy
@@ -170,6 +172,7 @@ func (r *resolver) override(path string, o Override) {
 	if o.GitOps != "" {
 		r.gitOps = o.GitOps
 	}
+	r.scaleDown = r.scaleDown.with(o.ScaleDown)
 	for name, s := range o.Signals {
 		have, ok := r.signals[name]
 		if !ok {

@@ -43,6 +43,8 @@ type Resolved struct {
 	Canary     CanaryRules   `json:"canary"`  // when a rollout is paused part-way
 	Signals    []Signal      `json:"signals"` // sorted by name
 	GitOps     Strategy      `json:"gitops"`  // empty in records of versions that knew none: Notify
+
+	ScaleDown ScaleDownRules `json:"scaleDown,omitzero"` // what has replicas lowered
 }
 
 // times are the durations of a Resolved as people read them in a record: 15m0s.

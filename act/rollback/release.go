@@ -114,7 +114,8 @@ func handBack(fields []metav1.ManagedFieldsEntry) (kept []metav1.ManagedFieldsEn
 			applier = len(kept) - 1
 		}
 	}
-	if !changed || applier < 0 {
+	mine = *mine.Difference(notHanded)
+	if !changed || applier < 0 || mine.Empty() {
 		return kept, changed, nil
 	}
 	theirs, err := read(kept[applier].FieldsV1)

@@ -51,7 +51,8 @@ func (g *guard) migrations(ctx context.Context, k bake.Key, to v1alpha1.Revision
 	all, err := g.source.logs.Migrations(ctx, logs.Workload{Kind: k.Kind, Namespace: k.Namespace, Name: k.Name}, key, value, since)
 	out := make([]v1alpha1.Migration, 0, len(all))
 	for _, m := range all {
-		out = append(out, v1alpha1.Migration{Tool: m.Tool, Name: m.Name, Pod: m.Pod, Container: m.Container, At: metav1.MicroTime{Time: m.At}})
+		out = append(out, v1alpha1.Migration{Tool: m.Tool, Name: m.Name, Pod: m.Pod, Container: m.Container, At: metav1.MicroTime{Time: m.At},
+			Schema: m.Schema, Data: m.Data, Removes: m.Removes, ToldBy: m.ToldBy})
 	}
 	return out, err
 }

@@ -173,7 +173,7 @@ func (g *guard) lead(ctx context.Context) error {
 	finder := &discover.Finder{Sources: g.source.finders, Router: &discover.Cluster{Client: g.client, Dynamic: dyn}}
 	undoer := &rollback.Undoer{Client: g.client}
 	loop = bake.NewLoop(bake.Options{
-		Watcher: watch, Undoer: undoer, Pauser: undoer, Keeper: &gitops.Keeper{Dynamic: dyn}, Source: g.source, Lag: g.source.lag, Finder: finder, Records: bakes, Teller: g.teller, Recorder: g.recorder,
+		Watcher: watch, Undoer: undoer, Pauser: undoer, Scaler: undoer, Keeper: &gitops.Keeper{Dynamic: dyn}, Source: g.source, Lag: g.source.lag, Finder: finder, Records: bakes, Teller: g.teller, Recorder: g.recorder,
 		Policy: g.live.Current, Log: g.log, Metrics: g.metrics, Since: since, Prepare: g.readAhead, Migrations: g.migrations, Alerts: g.source.alerts,
 		Report: func(b *v1alpha1.Bake) string { return hands.Issue(b, maxIssue) },
 	})
@@ -318,6 +318,7 @@ var rights = []right{
 	{"get", "", "configmaps", "", "see whether what the good version refers to is there"},
 	{"get", "", "serviceaccounts", "", "see whether what the good version refers to is there"},
 	{"get", "", "persistentvolumeclaims", "", "see whether what the good version refers to is there"},
+	{"list", "autoscaling", "horizontalpodautoscalers", "", "see whether something else sets replicas before they are lowered"},
 	{"get", "", "pods", "log", "measure workloads by their logs"},
 	{"create", "", "events", "", "tell on the workload"},
 	{"list", "", "events", "", "see why a new pod does not become ready"},

@@ -20,6 +20,9 @@ type Migration struct {
 	Pod       string
 	Container string
 	At        time.Time
+	// Schema and Data say whether it changed these: yes, no, or empty where that is not known. Removes is a step that takes
+	// something away or renames it. ToldBy is by what that is known: log or name.
+	Schema, Data, Removes, ToldBy string
 }
 
 // tool is how a tool tells of a migration that it ran. Those it takes back are none.
@@ -48,12 +51,68 @@ var (
 )
 
 // seer finds migrations in the lines of one container, in order.
-type seer struct{ batch bool }
+type seer struct {
+	of    []Migration
+	batch bool   // of Knex, whose names follow
+	steps deeds  // of the migration under way, or of the last one
+	tool  string // whose steps are looked for; empty: nobody's
+	after bool   // they follow the line that names the migration, as far as statements were announced
+	sql   bool   // a statement was
+}
 
-// see says which migration a line tells of.
-func (s *seer) see(text string) (name, by string) {
+// see takes one line.
+func (s *seer) see(at time.Time, text string) {
 	text = strings.TrimRight(text[:min(len(text), 1000)], " \t\r\n")
 	plain := strings.TrimSpace(text)
+	name, by := s.named(text, plain)
+	switch {
+	case name == "":
+		s.step(text, plain)
+		return
+	case len(s.of) == maxMigrations:
+		s.tool = ""
+		return
+	}
+	m := Migration{Tool: by, Name: name, At: at}
+	if s.tool == by && !s.after {
+		m.tell(s.steps)
+	} else {
+		m.tell(deeds{})
+	}
+	s.of = append(s.of, m)
+	s.steps, s.tool, s.after, s.sql = deeds{}, "", by == framework, false
+	if s.after {
+		s.tool = by
+	}
+}
+
+// step takes a line that names no migration.
+func (s *seer) step(text, plain string) {
+	said := plain
+	if m := message(plain); m != "" {
+		said = m
+	}
+	switch {
+	case railsBegins.MatchString(plain):
+		s.steps, s.tool, s.after = deeds{}, rails, false
+	case liquibaseBegins.MatchString(said):
+		s.steps, s.tool, s.after = deeds{}, liquibase, false
+	case s.tool == framework && frameworkSays.MatchString(said):
+		s.sql = true
+	case s.tool == framework && (!s.sql || text == plain):
+		s.sql = s.sql && text != plain // statements are indented
+	case s.tool == liquibase:
+		if i := strings.LastIndex(said, "] "); i >= 0 && !s.steps.note(s.tool, said) {
+			said = said[i+2:] // behind level and logger
+		}
+		s.steps.note(s.tool, said)
+	case s.tool != "" && s.steps.note(s.tool, said) && s.after:
+		s.of[len(s.of)-1].tell(s.steps)
+	}
+}
+
+// named says which migration a line names.
+func (s *seer) named(text, plain string) (name, by string) {
 	switch m := knexBatch.FindStringSubmatch(plain); {
 	case m != nil && m[2] != "0":
 		s.batch = true
@@ -151,12 +210,11 @@ func (s *Source) beginning(ctx context.Context, w Workload, c Start) ([]Migratio
 	}
 	defer func() { _ = body.Close() }()
 	var see seer
-	var of []Migration
-	_, err = eachLine(body, func(at time.Time, text string) {
-		if name, tool := see.see(text); name != "" && len(of) < maxMigrations {
-			of = append(of, Migration{Tool: tool, Name: shown(name), Pod: c.Pod, Container: c.Container, At: at})
-		}
-	})
+	_, err = eachLine(body, see.see)
+	of := see.of
+	for i := range of {
+		of[i].Name, of[i].Pod, of[i].Container = shown(of[i].Name), c.Pod, c.Container
+	}
 	if err != nil {
 		return was.of, fmt.Errorf("read the log of container %s of pod %s/%s: %w", c.Container, w.Namespace, c.Pod, err)
 	}

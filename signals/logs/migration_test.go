@@ -47,11 +47,57 @@ Running migrations:
 			var s seer
 			var got []string
 			for line := range strings.Lines(c.text) {
-				if name, by := s.see(line); name != "" {
-					got = append(got, by+" "+name)
-				}
+				s.see(start, line)
+			}
+			for _, m := range s.of {
+				got = append(got, m.Tool+" "+m.Name)
 			}
 			if diff := cmp.Diff(c.want, got); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+// TestDeeds: what a migration changed, by its log where the tool prints its steps, by its name where that tells, and else not.
+func TestDeeds(t *testing.T) {
+	for name, c := range map[string]struct {
+		text string
+		want Migration
+	}{
+		"django: its name tells no more": {"  Applying shop.0041_add_note... OK", Migration{Tool: "django", Name: "shop.0041_add_note"}},
+		"django: its name says removed":  {"  Applying shop.0042_remove_cart_price... OK", Migration{Tool: "django", Name: "shop.0042_remove_cart_price", Removes: "remove", ToldBy: "name"}},
+		"prisma: its name says data":     {"Applying migration `20260301_BackfillPrices`", Migration{Tool: "prisma", Name: "20260301_BackfillPrices", Data: "yes", ToldBy: "name"}},
+		"rails: steps, and perhaps models": {"== 20260301 AddNote: migrating ===\n-- add_column(:carts, :note, :string)\n   -> 0.0012s\n== 20260301 AddNote: migrated (0.1s) ===",
+			Migration{Tool: "rails", Name: "20260301 AddNote", Schema: "yes", ToldBy: "log"}},
+		"rails: removed": {"== 20260301 X: migrating ===\n-- remove_column(:carts, :price)\n-- execute(\"UPDATE carts SET x = 1\")\n== 20260301 X: migrated (0.1s) ===",
+			Migration{Tool: "rails", Name: "20260301 X", Schema: "yes", Data: "yes", Removes: "remove_column", ToldBy: "log"}},
+		"rails: said nothing": {"== 20260301 Tidy: migrating ===\n== 20260301 Tidy: migrated (0.1s) ===", Migration{Tool: "rails", Name: "20260301 Tidy"}},
+		"rails: others' steps before it": {"== 1 A: migrating ==\n-- drop_table(:a)\n== 1 A: reverted ==\n== 2 B: migrating ==\n-- create_table(:b)\n== 2 B: migrated (1s)",
+			Migration{Tool: "rails", Name: "2 B", Schema: "yes", ToldBy: "log"}},
+		"liquibase: schema only": {"[INFO] Running Changeset: db/c.xml::1::ann\n[INFO] Table inventory created\n[INFO] Columns note(varchar(255)) added to inventory\n[INFO] ChangeSet db/c.xml::1::ann ran successfully in 7ms",
+			Migration{Tool: "liquibase", Name: "db/c.xml::1::ann", Schema: "yes", Data: "no", ToldBy: "log"}},
+		"liquibase: data only": {"Running Changeset: db/c.xml::1::ann\nINFO 1 --- [main] liquibase.changelog : Lookup\n2026-03-01 INFO [liquibase.changelog] New row inserted into inventory\nChangeSet db/c.xml::1::ann ran successfully in 7ms",
+			Migration{Tool: "liquibase", Name: "db/c.xml::1::ann", Schema: "no", Data: "yes", ToldBy: "log"}},
+		"liquibase: dropped, and SQL": {"Running Changeset: db/c.xml::1::ann\nColumn inventory.price dropped\nCustom SQL executed\nChangeSet db/c.xml::1::ann ran successfully in 7ms",
+			Migration{Tool: "liquibase", Name: "db/c.xml::1::ann", Schema: "yes", Removes: "column dropped", ToldBy: "log"}},
+		"liquibase: SQL, of which nothing is known": {"Running Changeset: db/drop.xml::1::ann\nCustom SQL executed\nChangeSet db/drop.xml::1::ann ran successfully in 7ms",
+			Migration{Tool: "liquibase", Name: "db/drop.xml::1::ann"}},
+		"entity framework": {"      Applying migration '2026_X'.\ninfo: Command[20101]\n      Executed DbCommand (12ms) [Parameters=[]]\n      ALTER TABLE [Carts]\n      DROP COLUMN [Price];\ninfo: Command[20101]\n      Executed DbCommand (2ms)\n      INSERT INTO [__EFMigrationsHistory] ([MigrationId])\n      VALUES (N'2026_X');",
+			Migration{Tool: "entity-framework", Name: "2026_X", Schema: "yes", Data: "no", Removes: "drop column", ToldBy: "log"}},
+		"entity framework: what others print": {"Applying migration '2026_X'.\nDROP TABLE says somebody\n      Executed DbCommand (2ms)\n      UPDATE [Carts] SET [Price] = 1;\ndelete this",
+			Migration{Tool: "entity-framework", Name: "2026_X", Schema: "no", Data: "yes", ToldBy: "log"}},
+		"flyway": {`Migrating schema "public" to version "2 - tidy up"`, Migration{Tool: "flyway", Name: "2 - tidy up"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var s seer
+			for line := range strings.Lines(c.text) {
+				s.see(time.Time{}, line)
+			}
+			if len(s.of) != 1 {
+				t.Fatalf("%+v", s.of)
+			}
+			if diff := cmp.Diff(c.want, s.of[0]); diff != "" {
 				t.Error(diff)
 			}
 		})
@@ -91,8 +137,12 @@ func FuzzSeer(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		var s seer
 		for line := range strings.Lines(text) {
-			if name, by := s.see(line); (name == "") != (by == "") {
-				t.Errorf("%q %q", name, by)
+			s.see(start, line)
+		}
+		for _, m := range s.of {
+			known := m.Schema + m.Data + m.Removes
+			if m.Name == "" || m.Tool == "" || (m.ToldBy == "") != (known == "") || len(m.Removes) > 60 {
+				t.Errorf("%+v", m)
 			}
 		}
 	})

@@ -64,7 +64,7 @@ The Bake {{.Bake}} has the rest. ` + closing)
 const closing = "This issue is closed when a later rollout of the workload passes."
 
 // words are title and text of the issue; where the user's template fails on the story after all, our own does. The text is the
-// report, or the user's with the report below it.
+// report, unless the user wants another: what is not for everybody's eyes may be left out of that.
 func (r *Receiver) words(s announce.Story) (title, text string) {
 	title, err := r.options.Title.Write(s, nil) // titles are plain text
 	if err != nil {
@@ -74,20 +74,14 @@ func (r *Receiver) words(s announce.Story) (title, text string) {
 }
 
 func (r *Receiver) text(s announce.Story) string {
-	own := r.options.Text == defaultText
-	if own && s.Report != "" && utf8.RuneCountInString(s.Report) <= maxText {
+	if r.options.Text == defaultText && s.Report != "" && utf8.RuneCountInString(s.Report) <= maxText {
 		return s.Report + "\n" + closing
 	}
 	text, err := r.options.Text.Write(s, escape)
 	if err != nil {
 		text, _ = defaultText.Write(s, escape)
 	}
-	text = announce.Clip(text, maxText)
-	below := "\n\n<details><summary>Incident report</summary>\n\n" + s.Report + "\n</details>"
-	if own || s.Report == "" || utf8.RuneCountInString(text+below) > maxText {
-		return text
-	}
-	return text + below
+	return announce.Clip(text, maxText)
 }
 
 // marker is the line by which the bake's issue is found. It is not shown.
