@@ -36,7 +36,9 @@ type cluster struct {
 	keptBy     []string       // what was done to that: off, on
 	writesBack time.Duration  // how soon after an undo something writes the bad template back; 0: nothing does
 	releases   int
-	pauses     []string // pauses and releases of them by the daemon, in order
+	pulls      map[string]string // what pull requests undo, by branch
+	opened     int               // how many were
+	pauses     []string          // pauses and releases of them by the daemon, in order
 }
 
 // workload is a Deployment with its ReplicaSets. A template is named by its hash.
@@ -73,7 +75,7 @@ type span struct{ from, to time.Time }
 var web = Key{Kind: "Deployment", Namespace: "shop", Name: "web"}
 
 func newCluster() *cluster {
-	return &cluster{workloads: map[Key]*workload{}, records: map[string]*v1alpha1.Bake{}, keptOff: map[Key]string{}, rates: map[string]float64{}, rps: 20}
+	return &cluster{workloads: map[Key]*workload{}, records: map[string]*v1alpha1.Bake{}, keptOff: map[Key]string{}, pulls: map[string]string{}, rates: map[string]float64{}, rps: 20}
 }
 
 // create makes a Deployment that rolls out a template.
@@ -468,6 +470,7 @@ type process struct {
 	failWrite func(n int) error // nil: no write fails
 	undoErr   func() error      // nil: an undo is carried out
 	pauseErr  error             // of every pause
+	gitErr    func() error      // nil: a revert can be proposed
 	keeperErr func() error      // nil: what keeps the workload can be suspended
 }
 

@@ -16,7 +16,7 @@ import (
 // anyState is a bake in any phase, with anything having happened to it.
 func anyState() *rapid.Generator[State] {
 	events := []func(*State){deleted, madeAnew, optedOut, observing, frozenObs, isPaused, undone, newer, unknown, toZero, lagging, newReady, noFrom, restarted,
-		noBudget, owned, suspends, suspensionPends, needsApproval, waitsForApproval, approves, rejects, complete, onTarget, stuck, stuckStale,
+		noBudget, owned, suspends, suspensionPends, reverts, proposalPends, needsApproval, waitsForApproval, approves, rejects, complete, onTarget, stuck, stuckStale,
 		verdict(decide.Healthy, 20*time.Minute, decide.CodeWithin), verdict(decide.Regressed, time.Minute, decide.CodeThreshold), verdict(decide.Undecided, 20*time.Minute, decide.CodeBlind)}
 	late := []func(*State){at(0), at(10 * time.Minute), at(2 * time.Hour), at(-time.Hour)}
 	return rapid.Custom(func(t *rapid.T) State {
@@ -60,6 +60,10 @@ func TestNextIsPureAndTotal(t *testing.T) {
 		case Wait, Open, Begin, Complete, Suspend, Undo, Verify:
 			if first.Outcome != "" {
 				t.Fatalf("an outcome without an end: %+v", first)
+			}
+		case Plan, Propose:
+			if s.Bake.Status.Proposal != nil != (first.Do == Propose) || first.Do == Plan && s.observed() {
+				t.Fatalf("%s with %+v on record, observed: %v", first.Do, s.Bake.Status.Proposal, s.observed())
 			}
 		case Intend, Ask:
 			if len(first.Reasons) == 0 || first.Do == Ask && !first.Until.After(s.Now) {
