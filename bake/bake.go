@@ -155,6 +155,9 @@ var (
 // ErrNotSuspendable wraps errors of a Keeper that trying again does not mend.
 var ErrNotSuspendable = errors.New("it cannot be suspended")
 
+// ErrNoProposal wraps errors of a Reverter that trying again does not mend.
+var ErrNoProposal = errors.New("there is nothing to propose")
+
 // ErrNotPermitted wraps errors that only a change of rights mends.
 var ErrNotPermitted = errors.New("not permitted")
 

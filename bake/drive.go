@@ -291,6 +291,10 @@ func (l *Loop) carry(ctx context.Context, k Key, e *entry, s State, step Step) e
 		st.Reasons, st.Why = step.Reasons, step.Reasons[0].Sentence
 		st.Rollback = &v1alpha1.Rollback{IntendedAt: micro(s.Now), Target: *b.Spec.From, Because: st.Why, Suspension: s.suspension()}
 		st.Alert = fire(AlertRolledBack, s.Now)
+	case Plan:
+		return l.plan(ctx, e, s, step)
+	case Propose:
+		return l.propose(ctx, k, e, s)
 	case Suspend:
 		return l.suspend(ctx, k, e, s)
 	case Undo:

@@ -36,7 +36,9 @@ type cluster struct {
 	keptBy     []string       // what was done to that: off, on
 	writesBack time.Duration  // how soon after an undo something writes the bad template back; 0: nothing does
 	releases   int
-	pauses     []string // pauses and releases of them by the daemon, in order
+	pulls      map[string]string // what pull requests undo, by branch
+	opened     int               // how many were
+	pauses     []string          // pauses and releases of them by the daemon, in order
 
 	scaled        []string // how replicas went by our own doing, in order
 	autoscaler    string   // what sets the replicas by itself
@@ -77,7 +79,7 @@ type span struct{ from, to time.Time }
 var web = Key{Kind: "Deployment", Namespace: "shop", Name: "web"}
 
 func newCluster() *cluster {
-	return &cluster{workloads: map[Key]*workload{}, records: map[string]*v1alpha1.Bake{}, keptOff: map[Key]string{}, rates: map[string]float64{}, rps: 20}
+	return &cluster{workloads: map[Key]*workload{}, records: map[string]*v1alpha1.Bake{}, keptOff: map[Key]string{}, pulls: map[string]string{}, rates: map[string]float64{}, rps: 20}
 }
 
 // create makes a Deployment that rolls out a template.
@@ -472,6 +474,7 @@ type process struct {
 	failWrite func(n int) error // nil: no write fails
 	undoErr   func() error      // nil: an undo is carried out
 	pauseErr  error             // of every pause
+	gitErr    func() error      // nil: a revert can be proposed
 	keeperErr func() error      // nil: what keeps the workload can be suspended
 }
 

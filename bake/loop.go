@@ -27,8 +27,9 @@ type Options struct {
 	Watcher  Watcher
 	Undoer   Undoer
 	Pauser   Pauser
-	Keeper   Keeper // nil: what Argo CD or Flux keeps cannot be suspended
-	Scaler   Scaler // nil: replicas are never touched
+	Keeper   Keeper   // nil: what Argo CD or Flux keeps cannot be suspended
+	Reverter Reverter // nil: nothing is proposed where workloads are deployed from
+	Scaler   Scaler   // nil: replicas are never touched
 	Source   Source
 	Lag      func(source string) time.Duration // how long after it happened a source of that name knows of something; nil: none needs time
 	Finder   Finder                            // nil: no preset measures anything

@@ -394,7 +394,12 @@ func (w *world) start(set ...func(*process)) *process {
 	for _, f := range set {
 		f(p)
 	}
-	p.loop = NewLoop(Options{Watcher: p, Undoer: p, Pauser: p, Keeper: p, Scaler: p, Source: p, Finder: p.finder, Records: recordsOf{p}, Teller: teller{&w.people, p}, Recorder: w.recorder, Lag: w.lag,
+	p.loop = NewLoop(Options{
+		Watcher: p, Undoer: p, Pauser: p,
+		Keeper:   p,
+		Reverter: p,
+		Scaler:   p,
+		Source:   p, Finder: p.finder, Records: recordsOf{p}, Teller: teller{&w.people, p}, Recorder: w.recorder, Lag: w.lag,
 		Policy: func() *policy.Config { w.cluster.mu.Lock(); defer w.cluster.mu.Unlock(); return w.config }, Log: zap.NewNop(),
 		Metrics: NewMetrics(prometheus.NewRegistry()), Since: w.since, Workers: 2, Migrations: p.migrations,
 		Report: func(b *v1alpha1.Bake) string { return "report of " + b.Name }})

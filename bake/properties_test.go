@@ -16,7 +16,7 @@ import (
 // anyState is a bake in any phase, with anything having happened to it.
 func anyState() *rapid.Generator[State] {
 	events := []func(*State){deleted, madeAnew, optedOut, observing, frozenObs, isPaused, undone, newer, unknown, toZero, lagging, newReady, noFrom, restarted,
-		noBudget, owned, suspends, suspensionPends, needsApproval, waitsForApproval, approves, rejects, complete, onTarget, stuck, stuckStale,
+		noBudget, owned, suspends, suspensionPends, reverts, proposalPends, needsApproval, waitsForApproval, approves, rejects, complete, onTarget, stuck, stuckStale,
 		canary, freezes, marked, halted, pausing, resumed, rewritten, suspicious,
 		verdict(decide.Healthy, 20*time.Minute, decide.CodeWithin), verdict(decide.Regressed, time.Minute, decide.CodeThreshold), verdict(decide.Undecided, 20*time.Minute, decide.CodeBlind)}
 	late := []func(*State){at(0), at(10 * time.Minute), at(2 * time.Hour), at(-time.Hour)}
@@ -65,6 +65,10 @@ func TestNextIsPureAndTotal(t *testing.T) {
 		case Halt, GoOn:
 			if first.Why == "" || first.Outcome != "" || (first.Do == Halt) != (first.Cause != "") {
 				t.Fatalf("about a pause: %+v", first)
+			}
+		case Plan, Propose:
+			if s.Bake.Status.Proposal != nil != (first.Do == Propose) || first.Do == Plan && s.observed() {
+				t.Fatalf("%s with %+v on record, observed: %v", first.Do, s.Bake.Status.Proposal, s.observed())
 			}
 		case Intend, Ask:
 			if len(first.Reasons) == 0 || first.Do == Ask && !first.Until.After(s.Now) {

@@ -125,6 +125,8 @@ const (
 	Remember Do = "remember" // record the pods that are gone
 	Ask      Do = "ask"      // record that people are asked whether to roll back, until Until
 	Intend   Do = "intend"   // record the intent to roll back
+	Plan     Do = "plan"     // find out what to propose where the workload is deployed from, and record that as intended
+	Propose  Do = "propose"  // propose it, and record where it is
 	Suspend  Do = "suspend"  // have what keeps the workload as Git has it leave it alone, and record that
 	Undo     Do = "undo"     // carry the undo out, and record its receipt
 	Single   Do = "single"   // record the intent to delete a pod that stands in the way of the undo
@@ -225,6 +227,9 @@ func (s State) rolling() Step {
 	if s.Bake.Status.Approval != nil {
 		return s.waiting()
 	}
+	if step, planned := s.proposed(); planned {
+		return step
+	}
 	if step, due := s.gently(); due {
 		return step
 	}
@@ -305,6 +310,9 @@ func (s State) baking() Step {
 	}
 	if s.Bake.Status.Approval != nil {
 		return s.waiting()
+	}
+	if step, planned := s.proposed(); planned {
+		return step
 	}
 	if !slices.EqualFunc(s.Blind, s.Bake.Status.Blind, func(a, b v1alpha1.BlindSource) bool { return a.Source == b.Source }) {
 		return Step{Do: Blind}
@@ -391,6 +399,9 @@ func servedWell(v *decide.Verdict) bool {
 // regressed decides what a regression leads to: a rollback, unless a guard leaves it to a person.
 func (s State) regressed(why []v1alpha1.Reason) Step {
 	if held := s.hold(); held != nil {
+		if step, first := s.inGit(why, held); first {
+			return step
+		}
 		return s.orLower(Step{Do: End, Outcome: v1alpha1.OutcomeHeld, Reasons: append(why, *held), Observed: s.observed()})
 	}
 	return s.mayGo(why)
@@ -436,6 +447,9 @@ func (s State) leftTarget() bool {
 
 func (s State) verifying() Step {
 	rb := s.Bake.Status.Rollback
+	if step, goesOn := s.proposing(); goesOn {
+		return step
+	}
 	switch {
 	case !s.Sight.Exists || s.Sight.UID != s.Bake.Spec.Workload.UID:
 		return s.rolledBack("Unknown", s.Bake.Spec.Ref+" was deleted before recovery was measured")
@@ -443,6 +457,8 @@ func (s State) verifying() Step {
 		return s.undoneInVain()
 	case s.leftTarget():
 		return s.rolledBack("Unknown", fmt.Sprintf("%s came before recovery was measured", rev(s.Current)))
+	case s.proposes():
+		return Step{Do: Plan}
 	case s.Unfound:
 		return Step{Do: Find}
 	case s.Verdict == nil || s.readTo().Add(s.Frozen.Interval).Before(rb.AvailableAt.Add(s.Frozen.Verify)):
@@ -463,7 +479,7 @@ func (s State) verifying() Step {
 }
 
 func (s State) rolledBack(recovered, recovery string) Step {
-	return Step{Do: End, Outcome: v1alpha1.OutcomeRolledBack, Reasons: slices.Concat(s.Bake.Status.Reasons, suspendedReason(s.Bake)), Recovered: recovered, Recovery: recovery}
+	return Step{Do: End, Outcome: v1alpha1.OutcomeRolledBack, Reasons: slices.Concat(s.Bake.Status.Reasons, suspendedReason(s.Bake), proposalReason(s.Bake)), Recovered: recovered, Recovery: recovery}
 }
 
 func end(o v1alpha1.Outcome, code, sentence string) Step {

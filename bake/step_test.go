@@ -77,6 +77,12 @@ func restarted(s *State) { s.Bake.Spec.RestartOnly = true }
 func noBudget(s *State)  { s.Budget = &v1alpha1.Reason{Code: CodeBudget, Sentence: "held: enough"} }
 func owned(s *State)     { s.Sight.Owner, s.Live.Guards.GitOps = argo, true }
 func suspends(s *State)  { s.Live.GitOps, s.Frozen.GitOps = policy.Suspend, policy.Suspend }
+func reverts(s *State)   { s.Live.GitOps, s.Frozen.GitOps = policy.RevertInGit, policy.RevertInGit }
+func proposalPends(s *State) {
+	if s.Bake.Status.Phase != "" {
+		s.Bake.Status.Proposal = &v1alpha1.Proposal{Kind: ProposalPull, IntendedAt: *after(time.Minute)}
+	}
+}
 func suspensionPends(s *State) {
 	if rb := s.Bake.Status.Rollback; rb != nil {
 		rb.Suspension = &v1alpha1.Suspension{Kind: KindApplication, Name: "shop", IntendedAt: *after(time.Minute)}

@@ -39,6 +39,9 @@ func story(b *v1alpha1.Bake, stage announce.Stage) announce.Story {
 	if st.EndedAt != nil {
 		s.EndedAt = st.EndedAt.Time
 	}
+	if stage != announce.Started {
+		s.Links = proposalLink(b)
+	}
 	if stage == announce.Started {
 		s.Outcome, s.Why, s.Reasons, s.Recovery, s.Recovered, s.EndedAt, s.Decided, s.Measured, s.Pods = "", "", nil, "", "", time.Time{}, false, nil, nil
 	}

@@ -58,6 +58,15 @@ type Keeper interface {
 	Resume(ctx context.Context, k Key, uid string, s v1alpha1.Suspension, bake string) (left string, err error)
 }
 
+// Reverter has a workload put right where it is deployed from.
+type Reverter interface {
+	// Plan finds what to propose, and changes nothing.
+	Plan(ctx context.Context, r Revert) (v1alpha1.Proposal, error)
+	// Propose proposes it, once however often it is called, and returns p with where people find it. Errors that wrap
+	// ErrNoProposal are final; any other may be tried again.
+	Propose(ctx context.Context, r Revert, p v1alpha1.Proposal) (v1alpha1.Proposal, error)
+}
+
 // Source answers questions about signals.
 type Source interface {
 	Read(ctx context.Context, q signals.Question) ([]signals.Reading, error)

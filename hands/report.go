@@ -240,6 +240,14 @@ func changes(spec v1alpha1.BakeSpec) []group {
 	return slices.DeleteFunc(groups, func(g group) bool { return len(g.Items) == 0 })
 }
 
+// by is who did something, as a clause; empty where that is not known.
+func by(who string) string {
+	if who == "" {
+		return ""
+	}
+	return " by " + who
+}
+
 func timeline(b *v1alpha1.Bake) []event {
 	spec, st := b.Spec, b.Status
 	out := []event{{At: spec.StartedAt.Time, What: "the rollout of revision " + fmt.Sprint(spec.To.Number) + " began", Mark: true}}
@@ -265,8 +273,15 @@ func timeline(b *v1alpha1.Bake) []event {
 		add(&a.AskedAt, true, "people were asked whether to roll back")
 		add(a.AnsweredAt, true, "%s answered: %s", cmp.Or(a.By, "somebody"), strings.ToLower(a.Answer))
 	}
+	if p := st.Proposal; p != nil {
+		add(p.DoneAt, true, "in Git it was proposed to put it right: %s", p.URL)
+	}
 	if rb := st.Rollback; rb != nil {
 		add(&rb.IntendedAt, true, "a rollback to revision %d was decided", rb.Target.Number)
+		if sus := rb.Suspension; sus != nil && !sus.Already {
+			add(sus.DoneAt, true, "so that it is not reverted: %s", sus.Of)
+			add(sus.ResumedAt, true, "that was undone%s", by(sus.ResumedBy))
+		}
 		add(rb.PatchedAt, true, "the old template was put back")
 		for _, pod := range rb.Freed {
 			if pod.DoneAt != nil && !pod.Spared {

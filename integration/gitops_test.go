@@ -5,6 +5,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -18,6 +21,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/bakewatch/bakewatch/act/gitops"
+	"github.com/bakewatch/bakewatch/act/revert/standin"
 	"github.com/bakewatch/bakewatch/api/v1alpha1"
 )
 
@@ -133,8 +137,24 @@ func (g *git) read(w kept) *unstructured.Unstructured {
 	return o
 }
 
+// gitHub starts a stand-in of GitHub's API, with a repository in which a file brings version b of a workload. It returns what the policy
+// has to say of it.
+func (s *stage) gitHub(name string) (*standin.GitHub, string) {
+	s.t.Helper()
+	hub := &standin.GitHub{Repository: "acme/deploy", Token: "ghp_stand-in"}
+	hub.Commit(name+".yaml", "kind: Deployment\nimage: app:a\n")
+	hub.Commit(name+".yaml", "kind: Deployment\nimage: app:b\n")
+	server := httptest.NewServer(hub)
+	s.t.Cleanup(server.Close)
+	token := filepath.Join(s.t.TempDir(), "token")
+	if err := os.WriteFile(token, []byte(hub.Token), 0o600); err != nil {
+		s.t.Fatal(err)
+	}
+	return hub, fmt.Sprintf("git: {repository: acme/deploy, tokenFile: %s, url: %s}", token, server.URL)
+}
+
 // TestGitOps: what Argo CD and Flux keep is rolled back once they were told to leave it alone, and stays so although they reconcile all the
-// time; a person has them go on. What policy has only told is not touched. If Git still says the bad version it comes back, and that is told
+// time; a person has them go on. What policy has only told, or proposed in Git, is not touched. If Git still says the bad version it comes back, and that is told
 // by name.
 func TestGitOps(t *testing.T) {
 	t.Parallel()
@@ -156,16 +176,17 @@ func TestGitOps(t *testing.T) {
 	}
 	flux := kept{name: "flux", by: kustomizations, object: "shop", manager: "kustomize-controller", labels: map[string]string{"kustomize.toolkit.fluxcd.io/name": "shop", "kustomize.toolkit.fluxcd.io/namespace": s.home}}
 	helm := kept{name: "helm", by: gitops.HelmReleases, object: "shop", manager: "helm-controller", labels: map[string]string{"helm.toolkit.fluxcd.io/name": "shop", "helm.toolkit.fluxcd.io/namespace": s.home}}
-	argo, notified := tracked("argo"), tracked("notified")
+	argo, notified, proposed := tracked("argo"), tracked("notified"), tracked("proposed")
+	proposed.meta["bakewatch.dev/git-path"] = "proposed.yaml"
 	source := map[string]any{"kind": "GitRepository", "name": "shop"}
 	automated := map[string]any{"prune": true, "selfHeal": true}
 	g.make(flux, map[string]any{"interval": "1m", "prune": true, "sourceRef": source})
 	g.make(helm, map[string]any{"interval": "1m", "chart": map[string]any{"spec": map[string]any{"chart": "shop", "sourceRef": source}}, "driftDetection": map[string]any{"mode": "enabled"}})
-	for _, w := range []kept{argo, notified} {
+	for _, w := range []kept{argo, notified, proposed} {
 		g.make(w, map[string]any{"project": "default", "source": map[string]any{"repoURL": "https://git.example.com/shop", "path": w.name},
 			"destination": map[string]any{"name": "in-cluster", "namespace": s.namespace}, "syncPolicy": map[string]any{"automated": maps.Clone(automated)}})
 	}
-	all := []kept{flux, helm, argo, notified}
+	all := []kept{flux, helm, argo, notified, proposed}
 	var apps []app
 	for _, w := range all {
 		a := good(w.name, "a")
@@ -178,12 +199,13 @@ func TestGitOps(t *testing.T) {
 	following.Go(func() { g.follow(ctx, all) })
 	t.Cleanup(func() { stop(); following.Wait() })
 	s.waitFor("the controllers to have made the workloads", func() (bool, string) {
-		out, err := s.try("get", "deployments", "flux", "helm", "argo", "notified")
+		out, err := s.try("get", "deployments", "flux", "helm", "argo", "notified", "proposed")
 		return err == nil, out
 	})
 	s.served(apps...)
 
-	d := s.daemon(rules{more: "gitops: suspend\nworkloads: [{match: {name: notified}, gitops: notify}]"})
+	hub, place := s.gitHub("proposed")
+	d := s.daemon(rules{more: "gitops: suspend\n" + place + "\nworkloads: [{match: {name: notified}, gitops: notify}, {match: {name: proposed}, gitops: git}]"})
 	d.ready(200, "policy has gitops: suspend", "patch applications.argoproj.io", "patch helmreleases.helm.toolkit.fluxcd.io", "deploy/gitops.yaml")
 	s.kubectl("apply", "-f", "../deploy/gitops.yaml")
 	untouched := g.read(notified)
@@ -205,9 +227,15 @@ func TestGitOps(t *testing.T) {
 	}
 	held := s.ended("notified", 2, v1alpha1.OutcomeHeld, "threshold", "gitops")
 	s.alarmed("BakewatchHeld", held)
+	linked := s.ended("proposed", 2, v1alpha1.OutcomeHeld, "threshold", "proposed", "gitops")
+	if pulls := hub.Pulls(); len(pulls) != 1 || pulls[0].Files["proposed.yaml"] != "kind: Deployment\nimage: app:a\n" || linked.Status.Proposal.URL == "" {
+		t.Errorf("proposed: %+v, on record %+v", pulls, linked.Status.Proposal)
+	}
+	s.told(linked)
+	s.alarmed("BakewatchHeld", linked)
 	s.stays("what is suspended stays as it was left", 5*time.Second, func() (bool, string) {
-		images := s.image("flux") + " " + s.image("helm") + " " + s.image("argo") + " " + s.image("notified")
-		return images == "app:a app:a app:a app:b", images
+		images := s.image("flux") + " " + s.image("helm") + " " + s.image("argo") + " " + s.image("notified") + " " + s.image("proposed")
+		return images == "app:a app:a app:a app:b app:b", images
 	})
 	if o := g.read(notified); o.GetResourceVersion() != untouched.GetResourceVersion() || s.revision("notified") != 2 {
 		t.Errorf("what was only to be told was written: %v", o.Object)

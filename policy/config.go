@@ -31,6 +31,7 @@ type Config struct {
 	Workloads  []Override            `json:"workloads,omitempty"` // applied in order, later ones win
 	Flows      []UserFlow            `json:"flows,omitempty"`     // run against pods
 	GitOps     Strategy              `json:"gitops"`              // how what Argo CD or Flux keeps is rolled back
+	Git        *Git                  `json:"git,omitempty"`       // where reverts are proposed; nil: nowhere
 }
 
 // Watch says which workloads are looked at. Namespaces are patterns with * and ?.
@@ -203,6 +204,7 @@ type Override struct {
 
 	Signals map[string]SignalRule `json:"signals,omitempty"`
 	GitOps  Strategy              `json:"gitops,omitempty"`
+	Git     GitPlace              `json:"git"`
 }
 
 // Match selects workloads: all that is set must hold, and something must be set.

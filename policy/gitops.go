@@ -9,9 +9,11 @@ type Strategy string
 const (
 	Notify  Strategy = "notify"  // leave it to people
 	Suspend Strategy = "suspend" // have the controller leave the workload alone, and roll back
+	// RevertInGit has a revert proposed in Git: in place of a rollback for what Argo CD or Flux keeps, beside it for all else.
+	RevertInGit Strategy = "git"
 )
 
-var strategies = []Strategy{Notify, Suspend}
+var strategies = []Strategy{Notify, Suspend, RevertInGit}
 
 // AnnotationGitOps is the strategy of one workload, and AnnotationResume a person's word that the controller which was suspended
 // for the rollback of the revision of that number is to go on.

@@ -39,3 +39,29 @@ func TestStrategy(t *testing.T) {
 		})
 	}
 }
+
+// File and workflow an annotation may name; the repository, which the token is for, only the ConfigMap.
+func TestGitPlace(t *testing.T) {
+	const git = "gitops: git\ngit: {repository: acme/deploy, tokenFile: /secrets/git, path: all.yaml}\n"
+	for _, c := range []struct {
+		name, yaml string
+		target     Target
+		want       GitPlace
+		problem    string
+	}{
+		{"nowhere", "", api, GitPlace{}, ""},
+		{"for all", git, api, GitPlace{Repository: "acme/deploy", Path: "all.yaml"}, ""},
+		{"for some", git + "workloads: [{match: {name: api-1}, git: {repository: acme/pay, branch: live, workflow: deploy.yml}}]\n", api, GitPlace{Repository: "acme/pay", Branch: "live", Path: "all.yaml", Workflow: "deploy.yml"}, ""},
+		{"by annotation", git, annotated("git-path", "pay/api.yaml", "git-workflow", "pay.yaml"), GitPlace{Repository: "acme/deploy", Path: "pay/api.yaml", Workflow: "pay.yaml"}, ""},
+		{"a repository by annotation", git, annotated("git-repository", "evil/deploy"), GitPlace{Repository: "acme/deploy", Path: "all.yaml"}, ""},
+		{"a path that leaves it", git, annotated("git-path", "../../etc/passwd"), GitPlace{Repository: "acme/deploy", Path: "all.yaml"}, "must be the path of a file"},
+		{"no workflow's name", git, annotated("git-workflow", "1/../../x"), GitPlace{Repository: "acme/deploy", Path: "all.yaml"}, "must be the file name of a workflow"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got, problems := parse(t, smallest+c.yaml).For(c.target)
+			if got.Git != c.want || (len(problems) > 0) != (c.problem != "") || c.problem != "" && !strings.Contains(problems[0].String(), c.problem) {
+				t.Errorf("%+v, %v", got.Git, problems)
+			}
+		})
+	}
+}

@@ -67,6 +67,9 @@ func (c *Config) fill() {
 	if c.Sources.Datadog != nil {
 		c.Sources.Datadog.fill()
 	}
+	if c.Git != nil {
+		c.Git.fill()
+	}
 	a := &c.Announce
 	if a.Grafana != nil {
 		a.Grafana.fill()

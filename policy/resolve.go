@@ -54,6 +54,9 @@ func (p Problem) String() string { return p.Key + ": " + p.Message }
 // annotations. Problems are sorted by key.
 func (c *Config) For(t Target) (Resolved, []Problem) {
 	r := resolver{target: t, mode: c.Mode, enabled: true, bake: c.Bake, guards: c.Guards, canary: c.Canary, scaleDown: c.ScaleDown, gitOps: c.GitOps, signals: maps.Clone(c.Signals)}
+	if c.Git != nil {
+		r.git = c.Git.GitPlace
+	}
 	for i, o := range c.Workloads {
 		if o.Match.selects(t) {
 			r.override(fmt.Sprintf("workloads[%d]", i), o)
@@ -76,6 +79,7 @@ func (c *Config) For(t Target) (Resolved, []Problem) {
 		Canary:     r.canary.resolved(),
 		GitOps:     r.gitOps,
 		ScaleDown:  r.scaleDown.resolved(),
+		Git:        r.git,
 		Signals:    []Signal{},
 	}
 	for _, name := range slices.Sorted(maps.Keys(r.signals)) {
@@ -149,6 +153,7 @@ type resolver struct {
 	signals    map[string]SignalRule
 	flows      []UserFlow // that match
 	gitOps     Strategy
+	git        GitPlace
 	problems   []Problem
 }
 
@@ -173,6 +178,7 @@ func (r *resolver) override(path string, o Override) {
 		r.gitOps = o.GitOps
 	}
 	r.scaleDown = r.scaleDown.with(o.ScaleDown)
+	r.git = r.git.with(o.Git)
 	for name, s := range o.Signals {
 		have, ok := r.signals[name]
 		if !ok {
@@ -223,6 +229,7 @@ func (r *resolver) annotations() {
 		r.problem(AnnotationMigrations, "must be %s, not %s", Reversible, quote(v))
 	}
 	r.ownStrategy(a)
+	r.ownPlace(a)
 	r.spans(a)
 	for _, key := range slices.Sorted(maps.Keys(a)) {
 		if name, ok := strings.CutPrefix(key, AnnotationPrefix); ok {
@@ -266,7 +273,7 @@ func (r *resolver) annotation(key, name, value string) {
 	}
 	signal, field, dotted := cutLast(name, ".")
 	if !dotted {
-		plain := []string{"enabled", "mode", "window", "interval", "migrations", "approve", "reject", "undo", "abort", "gitops", "resume"}
+		plain := []string{"enabled", "mode", "window", "interval", "migrations", "approve", "reject", "undo", "abort", "gitops", "git-path", "git-workflow", "resume"}
 		if near := nearest(name, plain); near != "" && near != name {
 			r.problem(key, "unknown annotation; did you mean %s%s?", AnnotationPrefix, near)
 		}

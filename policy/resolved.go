@@ -42,6 +42,7 @@ type Resolved struct {
 	Guards     GuardRules    `json:"guards"`  // what leaves a regression to a person
 	Canary     CanaryRules   `json:"canary"`  // when a rollout is paused part-way
 	Signals    []Signal      `json:"signals"` // sorted by name
+	Git        GitRules      `json:"git"`     // where it is deployed from
 	GitOps     Strategy      `json:"gitops"`  // empty in records of versions that knew none: Notify
 
 	ScaleDown ScaleDownRules `json:"scaleDown,omitzero"` // what has replicas lowered

@@ -74,6 +74,7 @@ func (c *Config) validate() Errors {
 	k.guards("guards", c.Guards)
 	k.canary("canary", c.Canary, "")
 	k.strategy("gitops", c.GitOps)
+	k.git(c)
 	if c.History < 1 || c.History > maxHistory {
 		k.errorf("history", "must be from 1 to %d, not %d", maxHistory, c.History)
 	}

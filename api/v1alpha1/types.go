@@ -441,6 +441,9 @@ type BakeStatus struct {
 	// +kubebuilder:validation:MaxItems=4
 	// +optional
 	Pauses []Pause `json:"pauses,omitempty"`
+	// Proposal is what was asked for where the workload is deployed from; absent when nothing was.
+	// +optional
+	Proposal *Proposal `json:"proposal,omitempty"`
 }
 
 // ScaleDown is the record of replicas that were lowered, because the new version's pods were killed for want of memory again and
@@ -527,6 +530,39 @@ type Pause struct {
 	// ReleasedAt is the receipt: it is not paused by Bakewatch any more.
 	// +optional
 	ReleasedAt *metav1.MicroTime `json:"releasedAt,omitempty"`
+}
+
+// Proposal is the record of what was asked for where the workload is deployed from: the intent, and the receipt.
+type Proposal struct {
+	// Kind is what is asked for: that a revert is merged, or that a run of a workflow is done again.
+	// +kubebuilder:validation:Enum=pull-request;workflow-run
+	// +optional
+	Kind string `json:"kind,omitempty"`
+	// Repository is where, as owner/name.
+	// +optional
+	Repository string `json:"repository,omitempty"`
+	// Branch is the pull request's: the key by which it is opened once.
+	// +optional
+	Branch string `json:"branch,omitempty"`
+	// Workflow is the file of the workflow, Run the run of it, and Attempt how often that had been run.
+	// +optional
+	Workflow string `json:"workflow,omitempty"`
+	// +optional
+	Run int64 `json:"run,omitempty"`
+	// +optional
+	Attempt int `json:"attempt,omitempty"`
+	// IntendedAt is when the intent was recorded; the deed comes after.
+	IntendedAt metav1.MicroTime `json:"intendedAt"`
+	// DoneAt is the receipt.
+	// +optional
+	DoneAt *metav1.MicroTime `json:"doneAt,omitempty"`
+	// URL is where people find it.
+	// +optional
+	URL string `json:"url,omitempty"`
+	// Error is why it was given up.
+	// +kubebuilder:validation:MaxLength=1000
+	// +optional
+	Error string `json:"error,omitempty"`
 }
 
 // BlindSource is a source that answered none of the bake's questions for two ticks or more.

@@ -4,13 +4,41 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 
+	"go.uber.org/zap"
 	authv1 "k8s.io/api/authorization/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/bakewatch/bakewatch/act/gitops"
+	"github.com/bakewatch/bakewatch/act/revert"
+	"github.com/bakewatch/bakewatch/policy"
 )
+
+// reverter proposes reverts where the policy of now says, and as whom it says.
+func (g *guard) reverter() *revert.Reverter {
+	var mu sync.Mutex
+	var of *policy.Git // whose options these are
+	var options revert.Options
+	return &revert.Reverter{Options: func() (revert.Options, bool) {
+		c := g.live.Current()
+		if c == nil || c.Git == nil {
+			return revert.Options{}, false
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		if of != c.Git {
+			client, err := httpClient(c.Git.HTTP(), "", "git")
+			if err != nil {
+				g.log.Warn("reverts cannot be proposed", zap.Error(err))
+				return revert.Options{}, false
+			}
+			of, options = c.Git, revert.Options{TokenFile: c.Git.TokenFile, URL: c.Git.URL, Client: client}
+		}
+		return options, true
+	}}
+}
 
 // missingForGitOps says what this account may not do that policy's gitops: suspend needs, for each controller that this cluster
 // has. Where policy has none suspended nothing is missing.

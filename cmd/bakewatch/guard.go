@@ -173,7 +173,13 @@ func (g *guard) lead(ctx context.Context) error {
 	finder := &discover.Finder{Sources: g.source.finders, Router: &discover.Cluster{Client: g.client, Dynamic: dyn}}
 	undoer := &rollback.Undoer{Client: g.client}
 	loop = bake.NewLoop(bake.Options{
-		Watcher: watch, Undoer: undoer, Pauser: undoer, Scaler: undoer, Keeper: &gitops.Keeper{Dynamic: dyn}, Source: g.source, Lag: g.source.lag, Finder: finder, Records: bakes, Teller: g.teller, Recorder: g.recorder,
+		Watcher:  watch,
+		Undoer:   undoer,
+		Pauser:   undoer,
+		Scaler:   undoer,
+		Keeper:   &gitops.Keeper{Dynamic: dyn},
+		Reverter: g.reverter(),
+		Source:   g.source, Lag: g.source.lag, Finder: finder, Records: bakes, Teller: g.teller, Recorder: g.recorder,
 		Policy: g.live.Current, Log: g.log, Metrics: g.metrics, Since: since, Prepare: g.readAhead, Migrations: g.migrations, Alerts: g.source.alerts,
 		Report: func(b *v1alpha1.Bake) string { return hands.Issue(b, maxIssue) },
 	})

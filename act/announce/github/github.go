@@ -62,7 +62,7 @@ func New(o Options) (*Receiver, error) {
 	if o.Client != nil {
 		*inner = *o.Client
 	}
-	inner.Transport = limits{cmp.Or(inner.Transport, http.DefaultTransport)}
+	inner.Transport = Limits(inner.Transport)
 	base := strings.TrimRight(u.String(), "/") + "/"
 	return &Receiver{options: o, owner: owner, repo: repo, base: base, client: announce.StrictClient(inner)}, nil
 }
@@ -204,6 +204,11 @@ func (r *Receiver) explain(doing string, err error) error {
 		}
 	}
 	return fmt.Errorf("%s in %s: %w%s", doing, r.Name(), announce.WithoutAddress(err), advice)
+}
+
+// Limits is next with the answers by which GitHub says that there were too many requests as 429, which says when to come again.
+func Limits(next http.RoundTripper) http.RoundTripper {
+	return limits{cmp.Or(next, http.DefaultTransport)}
 }
 
 // limits turns the answers by which GitHub says that there were too many requests into a 429 that says when to come again:
