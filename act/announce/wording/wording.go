@@ -157,7 +157,6 @@ func Samples() []announce.Story {
 		From:     "rev 6 (sample-5d9f, app:v1)", To: "rev 7 (sample-84bc, app:v2)",
 		Version: "v2", ImageTag: "v2",
 		Changes: []string{"image app:v1 → app:v2", "env LIMIT changed"}, ChangedBy: "announce-test",
-		Links:     []announce.Link{{Title: "Bakewatch", URL: "https://example.com/bakewatch?of=announce-test"}},
 		StartedAt: at,
 	}
 	deciding := started
