@@ -124,6 +124,7 @@ const (
 	Blind    Do = "blind"    // record which sources do not answer
 	Remember Do = "remember" // record the pods that are gone
 	Ask      Do = "ask"      // record that people are asked whether to roll back, until Until
+	Suspect  Do = "suspect"  // record that most of the evidence has gathered that a regression takes
 	Intend   Do = "intend"   // record the intent to roll back
 	Suspend  Do = "suspend"  // have what keeps the workload as Git has it leave it alone, and record that
 	Undo     Do = "undo"     // carry the undo out, and record its receipt
@@ -328,6 +329,9 @@ func (s State) baking() Step {
 	}
 	if step, given := s.givenUp(); given {
 		return step
+	}
+	if s.suspects() {
+		return Step{Do: Suspect}
 	}
 	if step, due := s.gently(); due {
 		return step

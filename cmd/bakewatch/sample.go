@@ -190,7 +190,7 @@ func sendAlert(ctx context.Context, config *policy.Config) sent {
 	now := time.Now()
 	samples := wording.Samples()
 	result.id = "fires for " + sampleAlert.String()
-	result.err = client.Post(ctx, []announce.Alert{{Name: bake.AlertRolledBack, Severity: announce.Critical, Story: samples[2], StartsAt: now, EndsAt: now.Add(sampleAlert)}})
+	result.err = client.Post(ctx, []announce.Alert{{Name: bake.AlertRolledBack, Severity: announce.Critical, Story: samples[3], StartsAt: now, EndsAt: now.Add(sampleAlert)}})
 	return result
 }
 

@@ -84,7 +84,7 @@ announce:
 			t.Errorf("it does not say %q", want)
 		}
 	}
-	if strings.Contains(got, "slack started") || strings.Contains(got, "resolved") || len(bodies["/audit"]) != 4 || len(bodies["/services/hunter2"]) != 2 || len(bodies["/api/v2/alerts"]) != 1 {
+	if strings.Contains(got, "slack started") || strings.Contains(got, "resolved") || len(bodies["/audit"]) != 5 || len(bodies["/services/hunter2"]) != 2 || len(bodies["/api/v2/alerts"]) != 1 {
 		t.Errorf("sent: %v", bodies)
 	}
 	if !strings.Contains(strings.Join(bodies["/audit"], ""), `{"title":"Runbook","url":"https://wiki/announce-test"}`) {
@@ -111,7 +111,7 @@ announce:
 
 	broken["/v2/enqueue"] = true
 	out, err = announceTest(config, "--to", "pagerduty,audit")
-	if !errors.Is(err, errFound) || strings.Contains(out, "slack") || strings.Count(out, "pagerduty") == 0 || strings.Count(out, "audit ") != 4 ||
+	if !errors.Is(err, errFound) || strings.Contains(out, "slack") || strings.Count(out, "pagerduty") == 0 || strings.Count(out, "audit ") != 5 ||
 		!strings.Contains(out, "FAILED  triggering an alert in pagerduty: answered 400 Bad Request: Invalid routing key; check that the file holds") {
 		t.Errorf("%v\n%s", err, out)
 	}
