@@ -267,6 +267,8 @@ func (l *Loop) carry(ctx context.Context, k Key, e *entry, s State, step Step) e
 			l.Log.Warn("a source does not answer", zap.String("bake", id(b)), zap.String("source", x.Source), zap.Time("since", x.Since.Time), zap.String("why", x.Why))
 		}
 		st.Blind = s.Blind
+	case Suspect:
+		l.suspect(s, st)
 	case Remember:
 		st.Pods = append(st.Pods, s.Gone...)
 	case Single:

@@ -124,6 +124,7 @@ const (
 	Blind    Do = "blind"    // record which sources do not answer
 	Remember Do = "remember" // record the pods that are gone
 	Ask      Do = "ask"      // record that people are asked whether to roll back, until Until
+	Suspect  Do = "suspect"  // record that most of the evidence has gathered that a regression takes
 	Intend   Do = "intend"   // record the intent to roll back
 	Plan     Do = "plan"     // find out what to propose where the workload is deployed from, and record that as intended
 	Propose  Do = "propose"  // propose it, and record where it is
@@ -336,6 +337,9 @@ func (s State) baking() Step {
 	}
 	if step, given := s.givenUp(); given {
 		return step
+	}
+	if s.suspects() {
+		return Step{Do: Suspect}
 	}
 	if step, due := s.gently(); due {
 		return step

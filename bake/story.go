@@ -39,11 +39,13 @@ func story(b *v1alpha1.Bake, stage announce.Stage) announce.Story {
 	if st.EndedAt != nil {
 		s.EndedAt = st.EndedAt.Time
 	}
-	if stage != announce.Started {
+	if early(stage) {
+		s.Outcome, s.Why, s.Reasons, s.Recovery, s.Recovered, s.EndedAt, s.Decided, s.Measured, s.Pods = "", "", nil, "", "", time.Time{}, false, nil, nil
+	} else {
 		s.Links = proposalLink(b)
 	}
-	if stage == announce.Started {
-		s.Outcome, s.Why, s.Reasons, s.Recovery, s.Recovered, s.EndedAt, s.Decided, s.Measured, s.Pods = "", "", nil, "", "", time.Time{}, false, nil, nil
+	if stage == announce.Suspicion {
+		suspicion(&s, b)
 	}
 	return s
 }
@@ -57,11 +59,16 @@ func (l *Loop) withReport(b *v1alpha1.Bake, stage announce.Stage) announce.Story
 	return s
 }
 
+// early reports whether nothing was decided yet at a stage, whatever has come since.
+func early(stage announce.Stage) bool {
+	return stage == announce.Started || stage == announce.Suspicion
+}
+
 // matters is how much a story matters. What raises an alert matters as much as the alert.
 func matters(b *v1alpha1.Bake, stage announce.Stage) string {
 	st := b.Status
 	switch {
-	case stage == announce.Started:
+	case early(stage):
 		return announce.Info
 	case st.Outcome == v1alpha1.OutcomePassed, st.Outcome == v1alpha1.OutcomeSuperseded, st.Outcome == v1alpha1.OutcomeAbandoned,
 		st.Outcome == v1alpha1.OutcomeInconclusive && st.Alert == nil: // as where too few requests came
@@ -107,6 +114,8 @@ func headline(b *v1alpha1.Bake, stage announce.Stage) string {
 			return fmt.Sprintf("%s: watching the rollout of %s over %s; %s", who, to, rev(*sp.From), itIs(sp, sp.StartedAt.Time))
 		}
 		return fmt.Sprintf("%s: watching the rollout of %s over %s", who, to, rev(*sp.From))
+	case stage == announce.Suspicion:
+		return suspected(who, b)
 	case st.Outcome == "" && st.Rollback == nil && st.Approval == nil && writtenBack(sp):
 		return fmt.Sprintf("%s: %s wrote rev %d back after it was rolled back; it runs again, as %s, and is NOT rolled back once more", who, writer(sp.ChangedBy), sp.Again.Number, to)
 	case st.Outcome == "" && st.Rollback == nil && st.Approval != nil:

@@ -78,6 +78,9 @@ func alertAtEnd(st *v1alpha1.BakeStatus, at time.Time) *v1alpha1.Alert {
 // stages are the stages a bake has come to.
 func stages(b *v1alpha1.Bake) []announce.Stage {
 	out := []announce.Stage{announce.Started}
+	if b.Status.Suspicion != nil {
+		out = append(out, announce.Suspicion)
+	}
 	if b.Status.Rollback != nil || b.Status.Approval != nil || writtenBack(b.Spec) {
 		out = append(out, announce.Deciding)
 	}
@@ -91,7 +94,7 @@ func stages(b *v1alpha1.Bake) []announce.Stage {
 }
 
 // order is how stages follow one another.
-var order = []announce.Stage{announce.Started, announce.Deciding, announce.Ended, announce.Resolved}
+var order = []announce.Stage{announce.Started, announce.Suspicion, announce.Deciding, announce.Ended, announce.Resolved}
 
 // toldOf are the receivers that have a receipt for a stage, or for a later one: stages are told in order.
 func toldOf(b *v1alpha1.Bake, stage announce.Stage) []string {

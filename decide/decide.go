@@ -46,6 +46,9 @@ type Verdict struct {
 	// Early says that the candidate is so surely no worse than the margin that the window need not be waited for.
 	Early   bool     `json:"early,omitempty"`
 	Reasons []Reason `json:"reasons,omitempty"`
+	// Suspected is, of the reasons of an Undecided verdict, the one by which most evidence has gathered, where that is most of
+	// what it takes; nil where there is none. See suspicion.
+	Suspected *Reason `json:"suspected,omitempty"`
 }
 
 // Wording is how sentences speak of what a signal counts: "8% of 1,240 requests failed".

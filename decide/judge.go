@@ -64,6 +64,7 @@ func Judge(in Input) Verdict {
 	b := newBench(in)
 	early := in.PassEarly
 	var regressed, evidence, undecided, quiet, absent, healthy []Reason
+	var suspected *Reason
 	findings := make([]finding, 0, len(in.Signals)+len(in.Values))
 	for _, e := range in.Signals {
 		findings = append(findings, b.judge(e))
@@ -73,6 +74,9 @@ func Judge(in Input) Verdict {
 		findings = append(findings, b.judgeValues(v))
 	}
 	for _, f := range findings {
+		if f.suspected && (suspected == nil || f.reason.Numbers.LogE > suspected.Numbers.LogE) {
+			suspected = &f.reason
+		}
 		switch {
 		case f.result == Regressed:
 			regressed = append(regressed, f.reason)
@@ -95,7 +99,7 @@ func Judge(in Input) Verdict {
 	case len(regressed) > 0:
 		return Verdict{Result: Regressed, Reasons: slices.Concat(regressed, evidence, undecided, quiet)}
 	case len(undecided) > 0:
-		return Verdict{Result: Undecided, Reasons: slices.Concat(undecided, quiet, absent, healthy)}
+		return Verdict{Result: Undecided, Reasons: slices.Concat(undecided, quiet, absent, healthy), Suspected: suspected}
 	case len(healthy) > 0:
 		return Verdict{Result: Healthy, Early: early, Reasons: slices.Concat(healthy, quiet, absent)}
 	}
@@ -135,6 +139,8 @@ type finding struct {
 	evidence *Reason // what the evidence layer adds to Regressed
 	since    int     // the tick since which it is Regressed
 	early    bool    // surely no worse than the margin
+
+	suspected bool // most of the evidence has gathered that Regressed takes
 }
 
 // crossCheck is the logarithm of the e-value that must be left without the tick that speaks loudest: 20 to 1.
@@ -142,6 +148,11 @@ const crossCheck = 3
 
 // suspicious is the logarithm of the e-value from which a rate over the threshold is worth a mention: 20 to 1.
 const suspicious = 3
+
+// suspicion is the share of the logarithm of the e-value that Regressed takes, from which people may be told that evidence is
+// gathering. By Ville's inequality the chance that a signal of a rollout which is no worse ever comes so far is at most the chance
+// of a false alarm to the power of it: at 1 in 1,000 for a rollout with one signal, 1 in 178.
+const suspicion = 0.75
 
 func (b *bench) judge(e Evidence) finding {
 	if b.ratios == nil {
@@ -169,7 +180,7 @@ func (b *bench) judge(e Evidence) finding {
 	if (over || t.still(&w.stretch)) && w.logE >= suspicious || over && t.apart() {
 		reason := e.reason(CodeSuspicion, t.look(w), b.names.compare(e, t.look(w))+"; "+b.doubt(w, over, e.Threshold.Ticks))
 		reason.Numbers.LogE = w.logE
-		return finding{result: Undecided, reason: reason}
+		return finding{result: Undecided, reason: reason, suspected: b.suspects(t, w, over)}
 	}
 	result, reason := e.standing(b.names)
 	reason.Numbers.LogE = w.logE
@@ -177,6 +188,11 @@ func (b *bench) judge(e Evidence) finding {
 		reason.Sentence += "; worse than before, and within the threshold"
 	}
 	return finding{result: result, reason: reason, early: w.logPass >= b.pass}
+}
+
+// suspects reports whether people may be told of what is suspicious. Who just started is given time to recover, as in over.
+func (b *bench) suspects(t *trial, w weighed, over bool) bool {
+	return w.logE >= suspicion*math.Log(b.odds) && w.without >= crossCheck && (over || len(t.spans)-t.first > startup)
 }
 
 func (b *bench) conclusive(w weighed) bool {

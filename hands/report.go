@@ -269,6 +269,9 @@ func timeline(b *v1alpha1.Bake) []event {
 		add(&st.Migrations[mostOf].At, false, "%d more database migrations ran", more)
 	}
 	pauses(b, add)
+	if x := st.Suspicion; x != nil {
+		add(&x.At, false, "evidence was gathering by %s, and nothing was decided", cmp.Or(x.Signal, "a signal"))
+	}
 	if a := st.Approval; a != nil {
 		add(&a.AskedAt, true, "people were asked whether to roll back")
 		add(a.AnsweredAt, true, "%s answered: %s", cmp.Or(a.By, "somebody"), strings.ToLower(a.Answer))

@@ -71,6 +71,8 @@ type Outlets struct {
 	Shoutrrr  *Shoutrrr  `json:"shoutrrr,omitempty"`
 
 	Datadog *DatadogEvents `json:"datadog,omitempty"`
+
+	GitHubDeployments *GitHubDeployments `json:"githubDeployments,omitempty"`
 }
 
 // each is what is there of o, by its key.
@@ -93,6 +95,9 @@ func (o Outlets) each() map[string]filler {
 	}
 	if o.Datadog != nil {
 		all["datadog"] = o.Datadog
+	}
+	if o.GitHubDeployments != nil {
+		all["githubDeployments"] = o.GitHubDeployments
 	}
 	return all
 }
@@ -125,6 +130,9 @@ func (k *checker) outlets(path string, o Outlets) {
 	}
 	if o.Datadog != nil {
 		k.datadogEvents(join(path, "datadog"), *o.Datadog)
+	}
+	if o.GitHubDeployments != nil {
+		k.githubDeployments(join(path, "githubDeployments"), *o.GitHubDeployments)
 	}
 }
 

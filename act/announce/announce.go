@@ -12,7 +12,10 @@ type Stage string
 
 // The stages, in order.
 const (
-	Started  Stage = "started"  // a rollout is being watched
+	Started Stage = "started" // a rollout is being watched
+
+	Suspicion Stage = "suspicion" // evidence is gathering, and nothing is decided
+
 	Deciding Stage = "deciding" // a regression was found, and this is what is being done about it
 	Ended    Stage = "ended"    // the bake has an outcome
 	Resolved Stage = "resolved" // what was found is over: recovered, followed by a newer rollout, or nobody came; only for those who keep something open

@@ -340,7 +340,7 @@ type Alert struct {
 type Receipt struct {
 	// Receiver is its name in the policy: grafana, slack, webhook; or events.
 	Receiver string `json:"receiver"`
-	// Stage is what it was told: started, deciding, ended, resolved.
+	// Stage is what it was told: started, suspicion, deciding, ended, resolved.
 	Stage string `json:"stage"`
 	// ID is what the receiver calls it, if it answered with one.
 	// +optional
@@ -402,7 +402,7 @@ type BakeStatus struct {
 	// +optional
 	Alert *Alert `json:"alert,omitempty"`
 	// Announced are the receipts of the receivers, one for each receiver and stage.
-	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:MaxItems=128
 	// +optional
 	Announced []Receipt `json:"announced,omitempty"`
 	// Migrations are the database migrations that were seen to run with this rollout, in their order; the first of them, should
@@ -444,6 +444,10 @@ type BakeStatus struct {
 	// Proposal is what was asked for where the workload is deployed from; absent when nothing was.
 	// +optional
 	Proposal *Proposal `json:"proposal,omitempty"`
+	// Suspicion says that most of the evidence had gathered that a regression takes, at one moment; absent where it never had.
+	// It is no verdict.
+	// +optional
+	Suspicion *Suspicion `json:"suspicion,omitempty"`
 }
 
 // ScaleDown is the record of replicas that were lowered, because the new version's pods were killed for want of memory again and
@@ -563,6 +567,17 @@ type Proposal struct {
 	// +kubebuilder:validation:MaxLength=1000
 	// +optional
 	Error string `json:"error,omitempty"`
+}
+
+// Suspicion is what people who ask for it are told before it is decided.
+type Suspicion struct {
+	At metav1.MicroTime `json:"at"`
+	// Sentence is what was seen until then.
+	// +kubebuilder:validation:MaxLength=1000
+	Sentence string `json:"sentence"`
+	// Signal is by which signal.
+	// +optional
+	Signal string `json:"signal,omitempty"`
 }
 
 // BlindSource is a source that answered none of the bake's questions for two ticks or more.

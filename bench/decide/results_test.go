@@ -157,3 +157,10 @@ func TestFinite(t *testing.T) {
 		t.Error("what is not a number is null")
 	}
 }
+
+// The figures are of the signal that every rollout with requests has, whatever others there are by default.
+func TestTheJudgeIsTheDefaultOfHTTPErrors(t *testing.T) {
+	if j := defaultJudge(); j.signal.Name != policy.DefaultSignal || j.falseAlarm != 0.001 {
+		t.Errorf("got %+v", j)
+	}
+}

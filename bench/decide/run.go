@@ -20,12 +20,13 @@ type judge struct {
 
 func defaultJudge() judge {
 	p, _ := policy.Default().For(policy.Target{Kind: "Deployment", Namespace: "shop", Name: "api"})
-	return judge{signal: p.Signals[0], falseAlarm: p.FalseAlarm, margin: decide.DefaultMargin}
+	at := slices.IndexFunc(p.Signals, func(s policy.Signal) bool { return s.Name == policy.DefaultSignal })
+	return judge{signal: p.Signals[at], falseAlarm: p.FalseAlarm, margin: decide.DefaultMargin}
 }
 
 // decide says in which tick the judge rolls back, looking at each in turn as it would have come, and why; and in which it first
-// had a suspicion.
-func (j judge) decide(d *draw) (in, suspected int, why decide.Reason) {
+// had a suspicion; and whether people who ask would have been told of one.
+func (j judge) decide(d *draw) (in, suspected int, told bool, why decide.Reason) {
 	suspected = never
 	input := decide.Input{To: "rev 2", From: "rev 1", FalseAlarm: j.falseAlarm, Margin: j.margin, Signals: []decide.Evidence{{
 		Signal: j.signal.Name, Threshold: j.signal.Threshold, History: d.history, Blocks: d.blocks, Days: d.days, Lead: d.lead,
@@ -39,13 +40,14 @@ func (j judge) decide(d *draw) (in, suspected int, why decide.Reason) {
 		}
 		v := decide.Judge(input)
 		if v.Result == decide.Regressed {
-			return i, suspected, v.Reasons[0]
+			return i, suspected, told, v.Reasons[0]
 		}
 		if _, suspicious := v.Suspicious(j.falseAlarm); suspicious && suspected == never {
 			suspected = i
 		}
+		told = told || v.Suspected != nil
 	}
-	return never, suspected, decide.Reason{}
+	return never, suspected, told, decide.Reason{}
 }
 
 // outcome is what one guard did in one run.
@@ -58,6 +60,7 @@ type outcome struct {
 
 	suspected bool    // the judge had a suspicion before it rolled back, if it did
 	lead      float64 // by how many seconds sooner
+	told      bool    // people who ask were told of one
 }
 
 // wrong reports whether what was rolled back was not worse.
@@ -112,8 +115,9 @@ func runAll(all []scenario, j judge, seed uint64, progress func(done int)) [][][
 func runOne(s scenario, j judge, seed uint64, run int) []outcome {
 	d := simulate(s, seed, run)
 	out := make([]outcome, 0, 1+len(rivals))
-	in, suspected, why := j.decide(d)
+	in, suspected, told, why := j.decide(d)
 	own := d.tell(in)
+	own.told = told
 	if own.suspected = suspected != never; own.suspected && in != never {
 		own.lead = edge(in) - edge(suspected)
 	}

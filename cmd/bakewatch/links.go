@@ -2,6 +2,7 @@ package main
 
 import (
 	"github.com/bakewatch/bakewatch/act/announce"
+	"github.com/bakewatch/bakewatch/act/announce/github"
 	"github.com/bakewatch/bakewatch/act/announce/grafana"
 	"github.com/bakewatch/bakewatch/act/announce/wording"
 	"github.com/bakewatch/bakewatch/policy"
@@ -14,6 +15,19 @@ func dashboardsOf(g *policy.Grafana) []grafana.Dashboard {
 		all = append(all, grafana.Dashboard{UID: d.UID, Panel: int64(d.PanelID), Tag: d.Tag, Shows: func(s announce.Story) bool { return d.Shows(target(s)) }})
 	}
 	return all
+}
+
+// repositoriesOf are those in which reviewers see how a commit fares.
+func repositoriesOf(g *policy.GitHubDeployments) ([]github.Repository, error) {
+	var all []github.Repository
+	for _, r := range g.Repositories {
+		environment, ref, err := templates(policy.Wording{Title: r.Environment, Text: r.Ref})
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, github.Repository{Repository: r.Repository, Environment: environment, Ref: ref, Holds: func(s announce.Story) bool { return r.Holds(target(s)) }})
+	}
+	return all, nil
 }
 
 // target is the workload of a story.

@@ -102,6 +102,15 @@ func outletsOf(name string, o policy.Outlets) []outlet {
 			return datadog.New(datadog.Options{Name: name, URL: d.HTTP().URL, APIKeyFile: d.APIKeyFile, Title: title, Text: text, Client: client})
 		})
 	}
+	if g := o.GitHubDeployments; g != nil {
+		add("githubDeployments", g.HTTP(), func(name string, client *http.Client) (announce.Receiver, error) {
+			repositories, err := repositoriesOf(g)
+			if err != nil {
+				return nil, err
+			}
+			return github.NewDeployments(github.DeploymentOptions{Name: name, Repositories: repositories, TokenFile: g.TokenFile, URL: g.URL, Client: client})
+		})
+	}
 	if s := o.Shoutrrr; s != nil {
 		name := cmp.Or(name, "shoutrrr")
 		all = append(all, outlet{name, func() (announce.Receiver, error) {

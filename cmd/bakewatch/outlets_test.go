@@ -22,6 +22,7 @@ announce:
   alertmanager: {url: http://alertmanager}
   shoutrrr: {urlFile: /secrets/discord}
   datadog: {apiKeyFile: /secrets/datadog}
+  githubDeployments: {tokenFile: /secrets/github, repositories: [{match: {namespace: shop}, repository: acme/shop}]}
   receivers:
     mail: {shoutrrr: {urlFile: /secrets/smtp, text: "{{.Why}}"}}
     pay-team: {slack: {tokenFile: /secrets/slack, channel: pay}}
@@ -58,6 +59,8 @@ func TestRoutes(t *testing.T) {
 		{announce.Story{Namespace: "shop", Stage: announce.Deciding, Severity: critical, Decided: true}, []string{"grafana", "webhook", "slack", "datadog"}},
 		{announce.Story{Namespace: "shop", Stage: announce.Ended, Severity: critical, Decided: true, Outcome: "RolledBack"}, []string{"grafana", "webhook", "slack", "github", "datadog"}},
 		{announce.Story{Namespace: "shop", Stage: announce.Ended, Severity: info, Outcome: "Passed"}, []string{"grafana", "webhook", "github", "datadog", "shoutrrr", "mail"}},
+		{announce.Story{Namespace: "shop", Stage: announce.Started, Severity: info, ImageTag: "v2"}, []string{"grafana", "webhook", "datadog", "githubDeployments"}},
+		{announce.Story{Namespace: "pay-eu", Stage: announce.Started, Severity: info, ImageTag: "v2"}, []string{"grafana", "webhook", "datadog", "pay-team"}},
 		{announce.Story{Namespace: "pay-eu", Stage: announce.Started, Severity: info}, []string{"grafana", "webhook", "datadog", "pay-team"}},
 		{announce.Story{Namespace: "pay-eu", Stage: announce.Ended, Severity: info, Outcome: "Passed"}, []string{"grafana", "webhook", "github", "datadog", "shoutrrr", "mail", "pay-issues", "pay-team"}},
 		{announce.Story{Namespace: "pay-eu", Stage: announce.Ended, Severity: critical, Outcome: "Held"}, []string{"grafana", "webhook", "slack", "github", "pagerduty", "datadog", "pay-issues", "pay-team"}},

@@ -15,6 +15,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/bakewatch/bakewatch/act/announce"
+	"github.com/bakewatch/bakewatch/act/announce/github"
 	"github.com/bakewatch/bakewatch/act/announce/wording"
 	"github.com/bakewatch/bakewatch/bake"
 	"github.com/bakewatch/bakewatch/policy"
@@ -112,8 +113,9 @@ func sendSamples(ctx context.Context, config *policy.Config, only []string) ([]s
 		send func() []sent
 	}
 	var senders []sender
+	links := linksOf(config)
 	for _, one := range outlets(config) {
-		senders = append(senders, sender{one.name, func() []sent { return sendStories(ctx, one) }})
+		senders = append(senders, sender{one.name, func() []sent { return sendStories(ctx, one, links) }})
 	}
 	if config.Announce.Alertmanager != nil {
 		senders = append(senders, sender{"alertmanager", func() []sent { return []sent{sendAlert(ctx, config)} }})
@@ -142,14 +144,18 @@ func sendSamples(ctx context.Context, config *policy.Config, only []string) ([]s
 }
 
 // sendStories sends a receiver what it usually hears, in order, until one fails.
-func sendStories(ctx context.Context, o outlet) []sent {
+func sendStories(ctx context.Context, o outlet, links []link) []sent {
 	receiver, err := o.build()
 	if err != nil {
 		return []sent{{receiver: o.name, what: "set up", err: err}}
 	}
+	if _, ok := receiver.(*github.Deployments); ok {
+		return []sent{{receiver: o.name, what: "nothing", id: "there is no commit to show"}}
+	}
 	var all []sent
 	ids := map[string]string{} // by bake
 	for _, s := range wording.Samples() {
+		s = linked(s, links)
 		if !announce.Hears(receiver, s, nil) {
 			continue
 		}
@@ -184,7 +190,7 @@ func sendAlert(ctx context.Context, config *policy.Config) sent {
 	now := time.Now()
 	samples := wording.Samples()
 	result.id = "fires for " + sampleAlert.String()
-	result.err = client.Post(ctx, []announce.Alert{{Name: bake.AlertRolledBack, Severity: announce.Critical, Story: samples[2], StartsAt: now, EndsAt: now.Add(sampleAlert)}})
+	result.err = client.Post(ctx, []announce.Alert{{Name: bake.AlertRolledBack, Severity: announce.Critical, Story: samples[3], StartsAt: now, EndsAt: now.Add(sampleAlert)}})
 	return result
 }
 

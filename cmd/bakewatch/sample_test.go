@@ -51,6 +51,8 @@ announce:
   slack: {webhookFile: `+write("slack", server.URL+"/services/hunter2")+`}
   alertmanager: {url: "`+server.URL+`"}
   pagerduty: {routingKeyFile: `+write("key", "hunter2")+`, url: "`+server.URL+`"}
+  links: [{title: Runbook, url: "https://wiki/{{.Namespace}}"}]
+  githubDeployments: {tokenFile: /none, url: "`+server.URL+`", repositories: [{repository: acme/shop}]}
   receivers: {audit: {webhook: {url: "`+server.URL+`/audit"}}}
   routes: [{match: {namespace: shop}, to: [slack]}]
 `)
@@ -77,13 +79,16 @@ announce:
 	t.Log("\n" + out)
 	got := strings.Join(fields(out), "\n")
 	for _, want := range []string{"slack deciding ok", "slack ended RolledBack ok", "pagerduty deciding ok bakewatch/announce-test/deployment-sample", "pagerduty ended RolledBack ok",
-		"audit started ok", "audit ended Passed ok", "alertmanager alert BakewatchRolledBack ok"} {
+		"githubDeployments nothing ok there", "audit started ok", "audit ended Passed ok", "alertmanager alert BakewatchRolledBack ok"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("it does not say %q", want)
 		}
 	}
-	if strings.Contains(got, "slack started") || strings.Contains(got, "resolved") || len(bodies["/audit"]) != 4 || len(bodies["/services/hunter2"]) != 2 || len(bodies["/api/v2/alerts"]) != 1 {
+	if strings.Contains(got, "slack started") || strings.Contains(got, "resolved") || len(bodies["/audit"]) != 5 || len(bodies["/services/hunter2"]) != 2 || len(bodies["/api/v2/alerts"]) != 1 {
 		t.Errorf("sent: %v", bodies)
+	}
+	if !strings.Contains(strings.Join(bodies["/audit"], ""), `{"title":"Runbook","url":"https://wiki/announce-test"}`) {
+		t.Errorf("no link: %v", bodies["/audit"])
 	}
 	var events []string
 	for _, body := range bodies["/v2/enqueue"] {
@@ -106,7 +111,7 @@ announce:
 
 	broken["/v2/enqueue"] = true
 	out, err = announceTest(config, "--to", "pagerduty,audit")
-	if !errors.Is(err, errFound) || strings.Contains(out, "slack") || strings.Count(out, "pagerduty") == 0 || strings.Count(out, "audit ") != 4 ||
+	if !errors.Is(err, errFound) || strings.Contains(out, "slack") || strings.Count(out, "pagerduty") == 0 || strings.Count(out, "audit ") != 5 ||
 		!strings.Contains(out, "FAILED  triggering an alert in pagerduty: answered 400 Bad Request: Invalid routing key; check that the file holds") {
 		t.Errorf("%v\n%s", err, out)
 	}

@@ -123,6 +123,8 @@ func reason(s announce.Story) string {
 	switch s.Stage {
 	case announce.Started:
 		return "RolloutWatched"
+	case announce.Suspicion:
+		return "EvidenceGathers"
 	case announce.Deciding:
 		return "RegressionFound"
 	case announce.Ended, announce.Resolved:

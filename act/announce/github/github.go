@@ -53,18 +53,43 @@ func New(o Options) (*Receiver, error) {
 	if !ok || owner == "" || repo == "" || strings.Contains(repo, "/") || o.TokenFile == "" {
 		return nil, fmt.Errorf("setting up %s: it needs a repository, as owner/name, and a token's file", o.Name)
 	}
-	u, err := announce.ParseAddress(cmp.Or(o.URL, "https://api.github.com"))
+	base, client, err := address(o.Name, o.URL, o.Client)
 	if err != nil {
-		return nil, fmt.Errorf("setting up %s: %w", o.Name, err)
+		return nil, err
 	}
 	o.Title, o.Text = cmp.Or(o.Title, defaultTitle), cmp.Or(o.Text, defaultText)
+	return &Receiver{options: o, owner: owner, repo: repo, base: base, client: client}, nil
+}
+
+// address is that of the API, and a client for it.
+func address(name, url string, client *http.Client) (string, *http.Client, error) {
+	u, err := announce.ParseAddress(cmp.Or(url, "https://api.github.com"))
+	if err != nil {
+		return "", nil, fmt.Errorf("setting up %s: %w", name, err)
+	}
 	inner := &http.Client{}
-	if o.Client != nil {
-		*inner = *o.Client
+	if client != nil {
+		*inner = *client
 	}
 	inner.Transport = Limits(inner.Transport)
-	base := strings.TrimRight(u.String(), "/") + "/"
-	return &Receiver{options: o, owner: owner, repo: repo, base: base, client: announce.StrictClient(inner)}, nil
+	return strings.TrimRight(u.String(), "/") + "/", announce.StrictClient(inner), nil
+}
+
+// connect is the API as whoever the token is of, and the token, which no error may show.
+func connect(name, base, tokenFile string, client *http.Client) (*github.Client, string, error) {
+	content, err := os.ReadFile(tokenFile)
+	if err != nil {
+		return nil, "", fmt.Errorf("reading the token of %s: %w; mount the secret that holds it", name, err)
+	}
+	token := strings.TrimSpace(string(content))
+	if token == "" {
+		return nil, "", fmt.Errorf("reading the token of %s: %s is empty", name, tokenFile)
+	}
+	api := github.NewClient(client).WithAuthToken(token)
+	if api.BaseURL, err = announce.ParseAddress(base); err != nil {
+		return nil, "", fmt.Errorf("reading the address of %s: %w", name, err)
+	}
+	return api, token, nil
 }
 
 // Name is the receiver's name.
@@ -86,17 +111,9 @@ func (r *Receiver) Wants(s announce.Story) announce.Interest {
 
 // Tell opens the bake's issue, or closes those of the workload. It returns the issue's number.
 func (r *Receiver) Tell(ctx context.Context, s announce.Story) (string, error) {
-	content, err := os.ReadFile(r.options.TokenFile)
+	api, token, err := connect(r.Name(), r.base, r.options.TokenFile, r.client)
 	if err != nil {
-		return "", fmt.Errorf("reading the token of %s: %w; mount the secret that holds it", r.Name(), err)
-	}
-	token := strings.TrimSpace(string(content))
-	if token == "" {
-		return "", fmt.Errorf("reading the token of %s: %s is empty", r.Name(), r.options.TokenFile)
-	}
-	api := github.NewClient(r.client).WithAuthToken(token)
-	if api.BaseURL, err = announce.ParseAddress(r.base); err != nil {
-		return "", fmt.Errorf("reading the address of %s: %w", r.Name(), err)
+		return "", err
 	}
 	var id string
 	if s.Outcome == "Passed" {

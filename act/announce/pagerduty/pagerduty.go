@@ -74,7 +74,7 @@ func (r *Receiver) Name() string { return r.options.Name }
 // Wants takes what somebody is to be woken for, and when that is over.
 func (r *Receiver) Wants(s announce.Story) announce.Interest {
 	switch {
-	case s.Stage == announce.Started:
+	case s.Stage == announce.Started, s.Stage == announce.Suspicion:
 		return announce.Never
 	case s.Stage == announce.Resolved && s.Recovered == "Yes": // the end resolved it
 		return announce.Never

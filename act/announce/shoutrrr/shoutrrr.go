@@ -26,6 +26,8 @@ import (
 
 const (
 	maxCalls = 4                // that are under way; the library takes no context
+	maxOpen  = 32               // of these and those that hang
+	hangs    = 10 * time.Minute // a call that is under way for so long is waited for no more
 	maxTitle = 200              // characters
 	maxText  = 1500             // characters; the least that a service takes is 2000 with the title
 	longest  = 30 * time.Second // of a request
@@ -61,12 +63,14 @@ type Receiver struct {
 
 	mu    sync.Mutex
 	calls map[string]*call // by bake and stage
+	open  int              // calls that have not ended, those nobody waits for any more included
 }
 
 // call is one that is under way, or has ended and nobody knows yet.
 type call struct {
-	done chan struct{}
-	err  error // once done is closed
+	done  chan struct{}
+	err   error // once done is closed
+	began time.Time
 }
 
 // New returns a Receiver.
@@ -141,16 +145,25 @@ func (r *Receiver) begin(key string, send func() error) (*call, error) {
 			case <-c.done: // nobody came for it
 				delete(r.calls, old)
 			default:
+				if time.Since(c.began) > hangs { // many of the library's services know no deadline: it may never end
+					delete(r.calls, old)
+				}
 			}
 		}
 	}
-	if len(r.calls) >= maxCalls {
-		return nil, fmt.Errorf("sending through %s: %d earlier messages have no answer yet", r.Name(), len(r.calls))
+	if len(r.calls) >= maxCalls || r.open >= maxOpen {
+		return nil, fmt.Errorf("sending through %s: %d earlier messages have no answer yet", r.Name(), r.open)
 	}
-	c := &call{done: make(chan struct{})}
+	c := &call{done: make(chan struct{}), began: time.Now()}
 	r.calls[key] = c
+	r.open++
 	go func() {
-		defer close(c.done)
+		defer func() {
+			r.mu.Lock()
+			r.open--
+			r.mu.Unlock()
+			close(c.done)
+		}()
 		defer func() {
 			if p := recover(); p != nil {
 				c.err = fmt.Errorf("the library panicked: %v", p)

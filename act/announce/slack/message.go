@@ -74,6 +74,8 @@ func icon(s announce.Story) string {
 	switch {
 	case s.Stage == announce.Started:
 		return ":eyes:"
+	case s.Stage == announce.Suspicion:
+		return ":mag:"
 	case s.Stage == announce.Deciding:
 		return ":rotating_light:"
 	case s.Recovered == "Yes":

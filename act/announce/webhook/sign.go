@@ -31,7 +31,7 @@ func describe(h http.Header, s announce.Story, id string) {
 	h.Set("Ce-Subject", s.Namespace+"/"+s.Kind+"/"+s.Workload)
 	at := s.StartedAt
 	switch s.Stage {
-	case announce.Deciding: // when it was decided is not told
+	case announce.Suspicion, announce.Deciding: // when that was is not told
 		return
 	case announce.Ended, announce.Resolved:
 		at = s.EndedAt

@@ -157,9 +157,13 @@ func Samples() []announce.Story {
 		From:     "rev 6 (sample-5d9f, app:v1)", To: "rev 7 (sample-84bc, app:v2)",
 		Version: "v2", ImageTag: "v2",
 		Changes: []string{"image app:v1 → app:v2", "env LIMIT changed"}, ChangedBy: "announce-test",
-		Links:     []announce.Link{{Title: "Bakewatch", URL: "https://example.com/bakewatch?of=announce-test"}},
 		StartedAt: at,
 	}
+	suspicion := started
+	suspicion.Stage = announce.Suspicion
+	suspicion.Headline = "[test] announce-test deployment/sample: rev 7 looks worse, and it is not yet sure"
+	suspicion.Why = "http-errors: 3.1% of 320 requests failed on rev 7 (2 pods) against 0.3% of 9,870 on rev 6; the chance of a false alarm is 1 in 240, 1 in 1,000 is needed; this is a test, nothing happened"
+	suspicion.Reasons = []string{suspicion.Why}
 	deciding := started
 	deciding.Stage, deciding.Severity, deciding.Decided = announce.Deciding, announce.Critical, true
 	deciding.Headline = "[test] announce-test deployment/sample: rolling back from rev 7 to rev 6"
@@ -180,7 +184,7 @@ func Samples() []announce.Story {
 	passed.Why = "http-errors: 0.2% of 1,310 requests failed on rev 8 (2 pods) against 0.3% of 9,870 on rev 6"
 	passed.Reasons = []string{passed.Why}
 	passed.StartedAt, passed.EndedAt = at.Add(4*time.Minute), time.Now().UTC().Add(time.Minute) // after GitHub's own time of what it closes
-	return []announce.Story{started, deciding, ended, resolved, passed}
+	return []announce.Story{started, suspicion, deciding, ended, resolved, passed}
 }
 
 // checkLoops allows range over lists of the story only: anything else may go on for ever. list says that the dot is one.

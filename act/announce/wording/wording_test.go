@@ -9,7 +9,7 @@ import (
 )
 
 func TestWrite(t *testing.T) {
-	s := wording.Samples()[2]
+	s := wording.Samples()[3]
 	s.Why, s.Reasons = "5 < 6\n& so on", []string{"5 < 6\n& so on", "another"}
 	for text, want := range map[string]string{
 		"  {{.Headline}}\n":                                 s.Headline,

@@ -92,7 +92,7 @@ func (d *demo) told(ctx context.Context) (string, error) {
 	var stages []string
 	outcome := ""
 	for _, m := range sent {
-		if m.JSON.Bake == b.id() {
+		if m.JSON.Bake == b.id() && m.JSON.Stage != "suspicion" { // which may come first
 			stages = append(stages, m.JSON.Stage)
 			outcome = m.JSON.Outcome
 		}

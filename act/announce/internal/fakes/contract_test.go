@@ -82,6 +82,16 @@ func TestFaults(t *testing.T) {
 				return err
 			}
 		}},
+		{"github, deployments", &fakes.GitHubDeployments{Repository: "acme/shop", Token: secret, Refs: []string{"v2"}}, true, func(t *testing.T, url string, c *http.Client) func(context.Context) error {
+			d, err := github.NewDeployments(github.DeploymentOptions{Repositories: []github.Repository{{Repository: "acme/shop"}}, TokenFile: file(t, secret), URL: url + "/hooks/" + secret + "/api/v3", Client: c})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return func(ctx context.Context) error {
+				_, err := d.Tell(ctx, fakes.Story(announce.Ended))
+				return err
+			}
+		}},
 		{"pagerduty", &fakes.PagerDuty{Key: secret}, true, func(t *testing.T, url string, c *http.Client) func(context.Context) error {
 			r, err := pagerduty.New(pagerduty.Options{RoutingKeyFile: file(t, secret), URL: url + "/hooks/" + secret, Client: c})
 			if err != nil {
@@ -134,7 +144,11 @@ func TestFaults(t *testing.T) {
 				t.Run(fault.Name, func(t *testing.T) {
 					server.Fail(fault.Serve)
 					defer server.Fail(nil)
-					ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+					deadline := time.Minute
+					if fault.Name == "slow" { // what is to be seen is that the call ends with it
+						deadline = 200 * time.Millisecond
+					}
+					ctx, cancel := context.WithTimeout(t.Context(), deadline)
 					defer cancel()
 					err := tell(ctx)
 					if err == nil {
