@@ -84,10 +84,7 @@ func chartOf(b *v1alpha1.Bake, c v1alpha1.Course) (chart, bool) {
 	if unit != "" && unit != "%" {
 		unit = " " + unit
 	}
-	out := chart{Title: c.Signal, What: c.What}
-	if c.Source != "" {
-		out.Title += " (" + c.Source + ")"
-	}
+	out := chart{Title: titled(b, c.Signal, c.Source), What: c.What}
 	if c.What != "" && c.Unit == "%" {
 		out.What = "share of " + c.What
 	}
