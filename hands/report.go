@@ -297,6 +297,7 @@ func timeline(b *v1alpha1.Bake) []event {
 	}
 	if rb := st.Rollback; rb != nil {
 		add(&rb.IntendedAt, true, "a rollback to revision %d was decided", rb.Target.Number)
+		suspension(rb, add)
 		add(rb.PatchedAt, true, "the old template was put back")
 		for _, pod := range rb.Freed {
 			if pod.DoneAt != nil && !pod.Spared {
