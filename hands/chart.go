@@ -3,6 +3,7 @@ package hands
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -84,10 +85,7 @@ func chartOf(b *v1alpha1.Bake, c v1alpha1.Course) (chart, bool) {
 	if unit != "" && unit != "%" {
 		unit = " " + unit
 	}
-	out := chart{Title: c.Signal, What: c.What}
-	if c.Source != "" {
-		out.Title += " (" + c.Source + ")"
-	}
+	out := chart{Title: titled(b, c.Signal, c.Source), What: c.What}
 	if c.What != "" && c.Unit == "%" {
 		out.What = "share of " + c.What
 	}
@@ -224,9 +222,18 @@ func marks(b *v1alpha1.Bake, first, last time.Time, x func(time.Time) float64) [
 			all = append(all, moment{rb.AvailableAt.Time, "old version back"})
 		}
 	}
+	for _, p := range b.Status.Pauses {
+		if p.PausedAt != nil {
+			all = append(all, moment{p.PausedAt.Time, "paused"})
+		}
+		if p.PausedAt != nil && p.ReleasedAt != nil && b.Status.Rollback == nil {
+			all = append(all, moment{p.ReleasedAt.Time, "pause over"})
+		}
+	}
 	if d := b.Status.ScaleDown; d != nil && d.DoneAt != nil && d.NotDone == "" {
 		all = append(all, moment{d.DoneAt.Time, "replicas lowered"})
 	}
+	slices.SortStableFunc(all, func(a, b moment) int { return a.at.Compare(b.at) })
 	var out []mark
 	ends := []float64{0, 0} // of the names in each row
 	for _, m := range all {
@@ -243,7 +250,10 @@ func marks(b *v1alpha1.Bake, first, last time.Time, x func(time.Time) float64) [
 		if left < ends[0] {
 			row = 1
 		}
-		ends[row] = left + width
+		if left < ends[row] {
+			m.text, width = "", 0 // there is room for the line only
+		}
+		ends[row] = max(ends[row], left+width)
 		name := chartTop - 30 + markRow*float64(row)
 		out = append(out, mark{X: coordinate(at), LineY: coordinate(name - 8), TextX: coordinate(textX), TextY: coordinate(name), Text: m.text, Anchor: anchor})
 	}

@@ -204,8 +204,12 @@ func left(b *v1alpha1.Bake) []string {
 	if !worse(b) {
 		return out
 	}
+	inGit := suspended(b)
+	if inGit != "" {
+		out = append(out, inGit)
+	}
 	say("Find the cause: begin with what the new pods wrote last, and with what changed.")
-	if rb != nil && rb.PatchedAt != nil && spec.ByHand == nil {
+	if rb != nil && rb.PatchedAt != nil && spec.ByHand == nil && inGit == "" {
 		what := ""
 		if n := len(spec.Changes); n > 0 {
 			what = ": " + some(spec.Changes)

@@ -38,7 +38,7 @@ func undone() *v1alpha1.Bake {
 			Warnings:   []v1alpha1.Reason{{Code: "no-readiness-probe", Sentence: "no-readiness-probe: no container of deployment/web has a readiness probe"}},
 			Migrations: []v1alpha1.Migration{{Tool: "django", Name: "shop.0042_drop_price", Pod: "web-557-x", Container: "app"}},
 			Evidence: []v1alpha1.PodEvidence{{Name: "web-557-x", Node: "node-1", State: "CrashLoopBackOff of container app, exit code 1", Restarts: 4,
-				Events: []string{"BackOff: Back-off restarting failed container"}, Container: "app", Lines: []string{"starting", "``` fatal: *cannot* start"}}},
+				Events: []string{"BackOff: Back-off restarting failed container"}, Container: "app", Lines: []string{"starting", "``` fatal: *cannot* start", "``` fatal: *cannot* start"}}},
 			Signals: []v1alpha1.SignalSummary{{Name: "http-errors", Candidate: "72 / 900", Baseline: "1 / 1000", History: "9 / 9000"}},
 			Courses: []v1alpha1.Course{{Signal: "http-errors", Unit: "%", What: "requests that failed", Limit: "0.52", Lines: []v1alpha1.CourseLine{
 				course("before", -180, 15, "0.1,0,0.1,0.2,0.1,0,0.1,0.1,0,0.1,0.1,0.2"), course("new", 30, 15, ",7.9,8.3,8.1"), course("old", 30, 15, "0.1,0.2,,"), course("restored", 105, 15, "0.4,0.1,0,0.1,0.1,0.1"),

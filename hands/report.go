@@ -66,15 +66,11 @@ func reportOf(b *v1alpha1.Bake, where place) report {
 	r := report{
 		Title: fmt.Sprintf("%s in %s: %s", b.Spec.Ref, b.Namespace, headline(b)),
 		Lead:  lead(b), Facts: facts(b), Left: left(b), Reasons: st.Reasons, Charts: charts(b), Timeline: timeline(b),
-		Versions: versions(b), Changes: changes(b.Spec), Migrations: migrationsOf(b), Pods: st.Evidence, Checklist: checklist(b, where), Warnings: st.Warnings,
+		Versions: versions(b), Changes: changes(b.Spec), Migrations: migrationsOf(b), Pods: podsOf(st.Evidence), Checklist: checklist(b, where), Warnings: st.Warnings,
 	}
 	r.Tone, r.Stamp = tone(b)
 	for _, s := range st.Signals {
-		name := s.Name
-		if s.Source != "" {
-			name += " (" + s.Source + ")"
-		}
-		r.Counted = append(r.Counted, counted{name, share(s.Candidate), share(s.Baseline), share(s.History)})
+		r.Counted = append(r.Counted, counted{titled(b, s.Name, s.Source), share(s.Candidate), share(s.Baseline), share(s.History)})
 	}
 	for _, x := range st.Blind {
 		r.Blind = append(r.Blind, fmt.Sprintf("%s did not answer since %s UTC: %s", x.Source, x.Since.UTC().Format("15:04:05"), orDash(x.Why)))
@@ -83,6 +79,40 @@ func reportOf(b *v1alpha1.Bake, where place) report {
 		r.Words = words
 	}
 	return r
+}
+
+// titled is a signal's name, and what answered where several did.
+func titled(b *v1alpha1.Bake, name, source string) string {
+	n := 0
+	for _, s := range b.Status.Signals {
+		if s.Name == name {
+			n++
+		}
+	}
+	if n > 1 && source != "" {
+		return name + " (" + source + ")"
+	}
+	return name
+}
+
+// podsOf are the pods, with what they wrote over and over written once.
+func podsOf(pods []v1alpha1.PodEvidence) []v1alpha1.PodEvidence {
+	out := slices.Clone(pods)
+	for i := range out {
+		var lines []string
+		for n := 0; n < len(out[i].Lines); {
+			line, times := out[i].Lines[n], 0
+			for ; n < len(out[i].Lines) && out[i].Lines[n] == line; n++ {
+				times++
+			}
+			if times > 1 {
+				line += fmt.Sprintf("   (%d times)", times)
+			}
+			lines = append(lines, line)
+		}
+		out[i].Lines = lines
+	}
+	return out
 }
 
 // worse reports whether the rollout was found to be worse, whatever became of it.
@@ -157,16 +187,16 @@ func lead(b *v1alpha1.Bake) []string {
 		if st.ByHand == nil && spec.ByHand == nil {
 			found = "Bakewatch, which watches every rollout, had found the new version worse than the old one"
 		}
-		out = append(out, fmt.Sprintf("After %s %s: %s", took(rb.IntendedAt.Sub(began)), found, sentence(rb.Because)))
+		out = append(out, fmt.Sprintf("%s later %s: %s", took(rb.IntendedAt.Sub(began)), found, sentence(rb.Because)))
 		switch {
 		case rb.PatchedAt == nil && st.EndedAt == nil:
 			out = append(out, fmt.Sprintf("It is about to put revision %d back.", rb.Target.Number))
 		case rb.PatchedAt == nil:
 			out = append(out, fmt.Sprintf("Revision %d was not put back.", rb.Target.Number))
 		case rb.AvailableAt == nil:
-			out = append(out, fmt.Sprintf("It put %s back after %s; that all its pods serve again was not seen.", version(rb.Target), took(rb.PatchedAt.Sub(began))))
+			out = append(out, fmt.Sprintf("It put %s back, %s after the rollout had begun; that all its pods serve again was not seen.", version(rb.Target), took(rb.PatchedAt.Sub(began))))
 		default:
-			out = append(out, fmt.Sprintf("It put %s back after %s. After %s all its pods served again.", version(rb.Target), took(rb.PatchedAt.Sub(began)), took(rb.AvailableAt.Sub(began))))
+			out = append(out, fmt.Sprintf("It put %s back, %s after the rollout had begun. After %s all its pods served again.", version(rb.Target), took(rb.PatchedAt.Sub(began)), took(rb.AvailableAt.Sub(began))))
 		}
 		if rb.Recovery != "" {
 			out = append(out, "After the rollback: "+sentence(rb.Recovery))
@@ -176,7 +206,7 @@ func lead(b *v1alpha1.Bake) []string {
 		if spec.From == nil {
 			found = "had found that it is not well"
 		}
-		out = append(out, fmt.Sprintf("After %s Bakewatch, which watches every rollout, %s: %s", took(st.EndedAt.Sub(began)), found, sentence(st.Why)))
+		out = append(out, fmt.Sprintf("%s later Bakewatch, which watches every rollout, %s: %s", took(st.EndedAt.Sub(began)), found, sentence(st.Why)))
 		if n := len(st.Reasons); n > 1 {
 			out = append(out, "It was not rolled back: "+sentence(strings.TrimPrefix(st.Reasons[n-1].Sentence, "held: ")))
 		}
@@ -281,10 +311,7 @@ func timeline(b *v1alpha1.Bake) []event {
 	}
 	if rb := st.Rollback; rb != nil {
 		add(&rb.IntendedAt, true, "a rollback to revision %d was decided", rb.Target.Number)
-		if sus := rb.Suspension; sus != nil && !sus.Already {
-			add(sus.DoneAt, true, "so that it is not reverted: %s", sus.Of)
-			add(sus.ResumedAt, true, "that was undone%s", by(sus.ResumedBy))
-		}
+		suspension(rb, add)
 		add(rb.PatchedAt, true, "the old template was put back")
 		for _, pod := range rb.Freed {
 			if pod.DoneAt != nil && !pod.Spared {
@@ -294,11 +321,11 @@ func timeline(b *v1alpha1.Bake) []event {
 		add(rb.AvailableAt, true, "all its pods were available; recovery was measured")
 	}
 	if d := st.ScaleDown; d != nil {
-		add(&d.IntendedAt, true, "it was decided to lower replicas from %d to %d", d.From, d.To)
 		if d.NotDone == "" {
+			add(&d.IntendedAt, true, "it was decided to lower replicas from %d to %d", d.From, d.To)
 			add(d.DoneAt, true, "replicas were lowered to %d", d.To)
 		} else {
-			add(d.DoneAt, false, "replicas were NOT lowered: %s", d.NotDone)
+			add(&d.IntendedAt, false, "replicas were NOT lowered from %d to %d: %s", d.From, d.To, d.NotDone)
 		}
 		if d.Restored {
 			add(d.OverAt, true, "replicas were put back to %d", d.From)
@@ -306,11 +333,14 @@ func timeline(b *v1alpha1.Bake) []event {
 			add(d.OverAt, false, "replicas were left to whoever set them since")
 		}
 	}
+	told := map[string]bool{}
 	for _, a := range st.Announced {
-		if a.Error == "" {
-			add(&a.At, false, "%s was told: %s", a.Receiver, a.Stage)
-		} else {
+		switch {
+		case a.Error != "":
 			add(&a.At, false, "%s could NOT be told: %s", a.Receiver, a.Stage)
+		case !told[a.Stage]:
+			told[a.Stage] = true
+			add(&a.At, false, "told %s: %s", receivers(st, a.Stage), stages[a.Stage])
 		}
 	}
 	add(st.EndedAt, true, "the bake ended: %s", Standing(b))
@@ -320,6 +350,9 @@ func timeline(b *v1alpha1.Bake) []event {
 	}
 	return out
 }
+
+// stages say what receivers are told.
+var stages = map[string]string{"started": "a rollout is watched", "deciding": "what is done about it", "ended": "how it ended", "resolved": "it is over"}
 
 // mostOf bounds what is listed of things that may be many.
 const mostOf = 10

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
@@ -53,6 +54,17 @@ func starved() *v1alpha1.Bake {
 	return b
 }
 
+// paused is a rollback of what Argo CD keeps, which was told to leave it alone, after a pause part-way.
+func paused() *v1alpha1.Bake {
+	b := undone()
+	b.Name = "deployment-web-1f-4"
+	st := &b.Status
+	st.Migrations = nil
+	st.Pauses = []v1alpha1.Pause{{Why: "canary", Sentence: "at 1 of 4 pods, for 5m", IntendedAt: *at(31), PausedAt: at(32), EndsAt: at(90), Ended: "it is rolled back", ReleasedAt: at(91)}}
+	st.Rollback.Suspension = &v1alpha1.Suspension{Kind: "Application", Namespace: "argocd", Name: "shop", IntendedAt: *at(90), DoneAt: at(91), Of: "automated sync of application argocd/shop is off"}
+	return b
+}
+
 func passed() *v1alpha1.Bake {
 	b := undone()
 	st := b.Status
@@ -63,7 +75,7 @@ func passed() *v1alpha1.Bake {
 
 // TestReport: the reports of some bakes are those in testdata.
 func TestReport(t *testing.T) {
-	for name, b := range map[string]*v1alpha1.Bake{"rolled-back": undone(), "held": migrated(), "scaled-down": starved(), "passed": passed(), "seen": bakeOf("Deployment", "web", 2, 0, "")} {
+	for name, b := range map[string]*v1alpha1.Bake{"rolled-back": undone(), "held": migrated(), "scaled-down": starved(), "suspended": paused(), "passed": passed(), "seen": bakeOf("Deployment", "web", 2, 0, "")} {
 		for ext, write := range map[string]func(io.Writer, *v1alpha1.Bake) error{".md": WriteReport, ".html": WritePage} {
 			t.Run(name+ext, func(t *testing.T) {
 				var out strings.Builder
@@ -100,7 +112,7 @@ func hostile() *rapid.Generator[string] {
 // sick is a record in which everything that others write is hostile.
 func sick(t *rapid.T) *v1alpha1.Bake {
 	x := func() string { return hostile().Draw(t, "text") }
-	b := rapid.SampledFrom([]func() *v1alpha1.Bake{undone, migrated, starved}).Draw(t, "bake")().DeepCopy()
+	b := rapid.SampledFrom([]func() *v1alpha1.Bake{undone, migrated, starved, paused}).Draw(t, "bake")().DeepCopy()
 	b.Namespace, b.Name, b.Spec.Ref, b.Spec.ChangedBy = x(), x(), x(), x()
 	b.Spec.Changes = append(b.Spec.Changes, x(), "env "+x(), "image of "+x())
 	b.Spec.To.Images = []string{x()}
@@ -108,6 +120,12 @@ func sick(t *rapid.T) *v1alpha1.Bake {
 		b.Spec.From.Images = []string{x()}
 	}
 	st := &b.Status
+	for i := range st.Pauses {
+		st.Pauses[i].Sentence, st.Pauses[i].Ended = x(), x()
+	}
+	if rb := st.Rollback; rb != nil && rb.Suspension != nil {
+		rb.Suspension.Of, rb.Suspension.Name = x(), x()
+	}
 	st.Why = x()
 	for i := range st.Reasons {
 		st.Reasons[i].Sentence = x()
@@ -251,4 +269,38 @@ func TestTook(t *testing.T) {
 			t.Errorf("%d seconds: %s, want %s", seconds, got, want)
 		}
 	}
+}
+
+// TestMarks: the names of moments never stand on one another, however near the moments are.
+func TestMarks(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		b := paused()
+		b.Status.Rollback.IntendedAt, b.Status.Rollback.AvailableAt = *at(rapid.IntRange(0, 300).Draw(t, "decided")), at(rapid.IntRange(0, 300).Draw(t, "back"))
+		b.Status.Pauses[0].PausedAt = at(rapid.IntRange(0, 300).Draw(t, "paused"))
+		first, last := began, at(300).Time
+		x := func(when time.Time) float64 {
+			return chartLeft + (chartRight-chartLeft)*float64(when.Sub(first))/float64(last.Sub(first))
+		}
+		type place struct{ from, to float64 }
+		rows := map[string][]place{}
+		for _, m := range marks(b, first, last, x) {
+			if m.Text == "" {
+				continue
+			}
+			from, err := strconv.ParseFloat(m.TextX, 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			width := charWidth * float64(len(m.Text))
+			if m.Anchor == "end" {
+				from -= width
+			}
+			for _, other := range rows[m.TextY] {
+				if from < other.to-0.2 && other.from < from+width-0.2 {
+					t.Fatalf("%q at %g stands on another: %+v", m.Text, from, other)
+				}
+			}
+			rows[m.TextY] = append(rows[m.TextY], place{from, from + width})
+		}
+	})
 }

@@ -49,6 +49,7 @@ func TestHands(t *testing.T) {
 		{[]string{"history", "deploy/web"}, []string{"3     RolledBack   no", "2     Passed       yes", "app:c", "app:b"}},
 		{[]string{"signals", "web"}, []string{"http-errors", "prometheus", "pod", "Not chosen:", "istio_requests_total"}},
 		{[]string{"report", b.Name}, []string{"# deployment/web in " + s.namespace + ": rolled back to revision 2", "image of app: app:b → app:c", "the old template was put back"}},
+		{[]string{"report", b.Name, "-o", "html"}, []string{"<!doctype html>", "Rolled back, recovered", "<svg", "old version before the rollout", "old version after the rollback", "share of requests that failed"}},
 	} {
 		out := ask(c.args...)
 		for _, want := range c.want {

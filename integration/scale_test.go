@@ -14,8 +14,9 @@ import (
 func TestReplicasAreLowered(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
-	s.daemon(rules{more: "scaleDown: {oom: 1}\n"})
-	s.kubectl("autoscale", "deployment", "scaled", "--min=3", "--max=5", "--cpu-percent=50")
+	s.daemon(rules{window: "3m", more: "scaleDown: {oom: 1}\n"})
+	s.apply("apiVersion: autoscaling/v2\nkind: HorizontalPodAutoscaler\nmetadata: {name: scaled}\nspec:\n  scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: scaled}\n" +
+		"  minReplicas: 3\n  maxReplicas: 5\n  metrics: [{type: Resource, resource: {name: cpu, target: {type: Utilization, averageUtilization: 50}}}]\n")
 	for _, name := range []string{"web", "scaled"} {
 		a := app{name: name, version: "a", replicas: -1, mode: "oom", memory: "64Mi", serverSide: true}
 		if name == "scaled" {
