@@ -55,7 +55,7 @@ func TestDatadogAlone(t *testing.T) {
 		signals: "signals:\n  http-errors:\n    datadog: {errors: " + query(",code:5*") + ", requests: " + query("") + ", by: pod}\n" +
 			"    threshold: {minRequests: 20}\n" +
 			"  alerts:\n    datadog: {monitors: 'service:$workload'}\n    threshold: {max: 50%, increase: 3x, floor: 5%, minRequests: 2, ticks: 2}",
-		more: "workloads: [{match: {name: ailing}, signals: {http-errors: {enabled: false}}}]",
+		more: "workloads: [{match: {name: ailing}, bake: {window: 30s}, signals: {http-errors: {enabled: false}}}, {match: {name: sickly}, bake: {window: 30s}}]",
 	})
 	d.ready(200)
 	s.waitFor("the monitor of sickly to alert", func() (bool, string) {
@@ -65,8 +65,6 @@ func TestDatadogAlone(t *testing.T) {
 
 	s.datadog(http.MethodPut, "/_fault", `{"kind": "limit", "limit": 0, "period": 3}`)
 	s.deploy(bad("web", "b"))
-	s.deploy(bad("ailing", "b"))
-	s.deploy(sickly("b"))
 	s.inPhase("web", 2, v1alpha1.PhaseBaking)
 	d.ready(200, "datadog at http://", "HTTP 429")
 	s.stays("nothing is done while blind", 6*time.Second, func() (bool, string) {
@@ -76,6 +74,8 @@ func TestDatadogAlone(t *testing.T) {
 	s.datadog(http.MethodPut, "/_keys", `{"api": "rotated-api-key", "app": "rotated-app-key"}`)
 	write("rotated-api-key", "rotated-app-key")
 	s.datadog(http.MethodDelete, "/_fault", "")
+	s.deploy(bad("ailing", "b"))
+	s.deploy(sickly("b"))
 
 	b := s.rolledBack("web", 1, 2, "a", 2, "threshold")
 	if !strings.HasPrefix(b.Status.Why, "http-errors: ") {

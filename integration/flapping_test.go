@@ -14,7 +14,7 @@ func TestPrometheusComesAndGoes(t *testing.T) {
 	s := newStage(t)
 	s.running(good("web", "a"), good("cart", "a"))
 	w := newWire(t, s.Prometheus)
-	d := s.daemon(rules{prometheus: w.address, window: "40s"})
+	d := s.daemon(rules{prometheus: w.address, window: "30s"})
 	over := func() bool {
 		b, _ := s.bake("cart", 2)
 		return b != nil && b.Status.Outcome != ""
