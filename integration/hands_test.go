@@ -62,6 +62,21 @@ func TestHands(t *testing.T) {
 	if err := json.Unmarshal([]byte(ask("history", "web", "-o", "json")), &listed); err != nil || len(listed) != 2 || listed[0].Name != b.Name {
 		t.Errorf("as json: %v, %d bakes", err, len(listed))
 	}
+	// kubectl itself completes it, by a link of that name.
+	if err := os.Symlink(bakewatchBinary, filepath.Join(plugins, "kubectl_complete-bakewatch")); err != nil {
+		t.Fatal(err)
+	}
+	for want, args := range map[string][]string{
+		"history\t":        {"bakewatch", "his"},
+		"deployment/web\n": {"bakewatch", "history", "--kubeconfig", s.Kubeconfig, "-n", s.namespace, ""},
+		"client\n":         {"bakewatch", "undo", "--dry-run=c"},
+	} {
+		cmd := exec.CommandContext(s.context(), kubectlBinary, append([]string{"__complete"}, args...)...)
+		cmd.Env = append(os.Environ(), "PATH="+plugins+":"+os.Getenv("PATH"))
+		if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), want) {
+			t.Errorf("kubectl completes %v to %v:\n%s", args, err, out)
+		}
+	}
 	if out := ask("__complete", "history", "--kubeconfig", s.Kubeconfig, "-n", s.namespace, ""); !strings.Contains(out, "deployment/web\n") {
 		t.Errorf("completes to:\n%s", out)
 	}

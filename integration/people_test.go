@@ -12,13 +12,16 @@ import (
 	"testing"
 )
 
-// people are those who are told through the internet: Slack, GitHub and PagerDuty, the last of which may be down.
+// people are those who are told through the internet: Slack, GitHub, Datadog and PagerDuty, the last of which may be down.
 type people struct {
 	*httptest.Server
 	mu     sync.Mutex
 	slack  []string // what it was asked to do, and on which message
 	issues []map[string]any
 	pages  []string // what was done to which alert
+	events []map[string]any
+	shown  []map[string]any // deployments
+	states []string         // of the first of them
 	down   bool
 	turned int // pages turned away
 }
@@ -63,6 +66,29 @@ func (p *people) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		body["number"], body["labels"] = len(p.issues)+1, []any{map[string]any{"name": "bakewatch"}}
 		p.issues = append(p.issues, body)
 		answer(201, body)
+	case "/repos/acme/shop/deployments":
+		if r.Method == http.MethodGet {
+			answer(200, p.shown)
+			return
+		}
+		body["id"] = len(p.shown) + 1
+		p.shown = append(p.shown, body)
+		answer(201, body)
+	case "/repos/acme/shop/deployments/1/statuses":
+		if r.Method == http.MethodGet {
+			var all []map[string]any
+			for i, state := range p.states {
+				all = append(all, map[string]any{"id": i + 1, "state": state})
+			}
+			answer(200, all)
+			return
+		}
+		p.states = append(p.states, fmt.Sprint(body["state"]))
+		body["id"] = len(p.states)
+		answer(201, body)
+	case "/api/v1/events":
+		p.events = append(p.events, body)
+		answer(202, map[string]any{"status": "ok", "event": map[string]any{"id": len(p.events)}})
 	case "/v2/enqueue":
 		if p.down {
 			p.turned++
@@ -89,6 +115,8 @@ func TestPeopleAreTold(t *testing.T) {
 	}
 	d := s.daemon(rules{more: fmt.Sprintf(`  slack: {tokenFile: %[1]s, channel: deploys, url: %[2]s/slack}
   github: {repository: acme/shop, tokenFile: %[1]s, url: %[2]s}
+  githubDeployments: {tokenFile: %[1]s, url: %[2]s, repositories: [{match: {name: web}, repository: acme/shop}]}
+  datadog: {apiKeyFile: %[1]s, url: %[2]s}
   receivers: {on-call: {pagerduty: {routingKeyFile: %[1]s, url: %[2]s, title: "[{{.Severity}}] {{.Headline}}"}}}
   routes: [{match: {namespace: %[3]s, severity: critical}, to: [on-call]}]`, secret, p.URL, s.namespace)})
 
@@ -111,6 +139,8 @@ func TestPeopleAreTold(t *testing.T) {
 	}
 	told("slack")
 	told("github")
+	told("githubDeployments")
+	told("datadog")
 	p.mu.Lock()
 	if len(p.pages) != 0 || p.turned == 0 {
 		t.Errorf("on call: %v, turned away %d", p.pages, p.turned)
@@ -135,5 +165,22 @@ func TestPeopleAreTold(t *testing.T) {
 	}
 	if len(p.issues) != 1 || !strings.Contains(fmt.Sprint(p.issues[0]["body"]), "bake "+b.Namespace+"/"+b.Name+" of ") || !strings.Contains(fmt.Sprint(p.issues[0]["title"]), "rolled back") {
 		t.Errorf("issues: %v", p.issues)
+	}
+	if len(p.shown) != 1 || p.shown[0]["ref"] != "b" || len(p.states) < 2 || p.states[0] != "in_progress" || p.states[len(p.states)-1] != "failure" {
+		t.Errorf("deployments: %v, %v", p.shown, p.states)
+	}
+	stages := map[string]int{}
+	for _, e := range p.events {
+		if e["aggregation_key"] != key {
+			t.Errorf("an event of another story: %v", e)
+		}
+		for _, tag := range e["tags"].([]any) {
+			if stage, ok := strings.CutPrefix(tag.(string), "stage:"); ok {
+				stages[stage]++
+			}
+		}
+	}
+	if stages["started"] != 1 || stages["deciding"] != 1 || stages["ended"] != 1 || stages["suspicion"] > 1 {
+		t.Errorf("events: %v", stages)
 	}
 }

@@ -37,6 +37,7 @@ func TestWhoSaysIt(t *testing.T) {
 		"bakewatch.dev/approve=2":                   false,
 		"bakewatch.dev/reject=2 bob":                false,
 		"bakewatch.dev/undo=2 to 1 bob":             false,
+		"bakewatch.dev/resume=2 bob":                false,
 		"bakewatch.dev/abort=2 bob ann_smith":       false,
 		"bakewatch.dev/abort=2\tbob ann_smith":      false,
 		"bakewatch.dev/undo=2 to bob ann_smith":     false,

@@ -26,10 +26,19 @@ var errFound = errors.New("problems found")
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr); err != nil {
+	if err := run(ctx, arguments(os.Args), os.Stdin, os.Stdout, os.Stderr); err != nil {
 		stop()
 		os.Exit(1)
 	}
+}
+
+// arguments are what the program is asked to do. kubectl runs a plugin's completion by a name of its own, which may be a link to
+// this program.
+func arguments(args []string) []string {
+	if filepath.Base(args[0]) == "kubectl_complete-bakewatch" {
+		return append([]string{cobra.ShellCompRequestCmd}, args[1:]...)
+	}
+	return args[1:]
 }
 
 // run is the whole program, given its arguments and streams.

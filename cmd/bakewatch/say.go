@@ -57,12 +57,50 @@ API server. The daemon does the rest, by all guards but the one you answer, and 
 }
 
 // care is how careful a command is that acts.
-type care struct{ yes, dryRun bool }
+type care struct {
+	yes    bool
+	dryRun bool // nothing is written
+	unsent bool // nor is the API server asked whether it would take it
+}
 
 func (c *care) flags(cmd *cobra.Command) {
 	cmd.Flags().BoolVarP(&c.yes, "yes", "y", false, "do not ask")
-	cmd.Flags().BoolVar(&c.dryRun, "dry-run", false, "say what would be done, and have the API server check it, but write nothing")
+	flag := cmd.Flags().VarPF((*dryRun)(c), "dry-run", "", "server: say what would be done, and have the API server check it, but write nothing; client: without asking it")
+	flag.NoOptDefVal = "server"
+	_ = cmd.RegisterFlagCompletionFunc("dry-run", cobra.FixedCompletions([]string{"none", "client", "server"}, cobra.ShellCompDirectiveNoFileComp))
 }
+
+// dryRun is care as kubectl's flag of that name.
+type dryRun care
+
+// String implements pflag.Value.
+func (d *dryRun) String() string {
+	switch {
+	case d.unsent:
+		return "client"
+	case d.dryRun:
+		return "server"
+	}
+	return "none"
+}
+
+// Set implements pflag.Value.
+func (d *dryRun) Set(text string) error {
+	switch text {
+	case "none", "false":
+		d.dryRun, d.unsent = false, false
+	case "server", "true":
+		d.dryRun, d.unsent = true, false
+	case "client":
+		d.dryRun, d.unsent = true, true
+	default:
+		return errors.New("must be none, client or server")
+	}
+	return nil
+}
+
+// Type implements pflag.Value.
+func (d *dryRun) Type() string { return "string" }
 
 // ask asks whether to go on, unless that is known.
 func (c *care) ask(cmd *cobra.Command, out io.Writer) error {
@@ -90,14 +128,19 @@ func (c *care) say(cmd *cobra.Command, k *atKeyboard, client kubernetes.Interfac
 	if err := c.ask(cmd, out); err != nil {
 		return err
 	}
-	if err := write(cmd.Context(), client, word, c.dryRun); err != nil {
-		return err
+	if !c.unsent {
+		if err := write(cmd.Context(), client, word, c.dryRun); err != nil {
+			return err
+		}
 	}
 	if k.output == "json" {
 		return asJSON(cmd, map[string]any{"namespace": word.Namespace, "bake": word.Bake, "workload": word.Ref, "annotation": word.Annotation, "value": word.Value, "dryRun": c.dryRun})
 	}
 	done := "written; kubectl bakewatch status shows what comes of it"
-	if c.dryRun {
+	switch {
+	case c.unsent:
+		done = "not written: dry run"
+	case c.dryRun:
 		done = "not written: dry run; the API server would take it"
 	}
 	_, err := fmt.Fprintf(out, "annotation %s: %q %s\n", word.Annotation, word.Value, done)

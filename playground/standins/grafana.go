@@ -38,6 +38,7 @@ type Annotation struct {
 type Grafana struct {
 	token   string
 	mux     *http.ServeMux
+	door    *faulty
 	journal journal
 
 	mu          sync.Mutex
@@ -49,6 +50,7 @@ type Grafana struct {
 // NewGrafana returns one with a dashboard, and without annotations. With a token, every call must carry it as a bearer; without, all are let in.
 func NewGrafana(token string) *Grafana {
 	g := &Grafana{token: token, mux: http.NewServeMux(), dashboards: []dashboard{{ID: 1, UID: "services", Title: "Services", Tags: []string{"services"}}}}
+	g.door = &faulty{next: g.mux}
 	g.mux.HandleFunc("GET /api/health", func(w http.ResponseWriter, _ *http.Request) {
 		reply(w, http.StatusOK, map[string]string{"commit": "playground", "database": "ok", "version": "12.0.0"})
 	})
@@ -66,7 +68,7 @@ func NewGrafana(token string) *Grafana {
 	return g
 }
 
-func (g *Grafana) ServeHTTP(w http.ResponseWriter, r *http.Request) { g.mux.ServeHTTP(w, r) }
+func (g *Grafana) ServeHTTP(w http.ResponseWriter, r *http.Request) { g.door.ServeHTTP(w, r) }
 
 func message(text string) map[string]any { return map[string]any{"message": text} }
 

@@ -3,12 +3,21 @@ package standins
 import "net/http"
 
 // Webhook takes whatever is posted to any path.
-type Webhook struct{ journal journal }
+type Webhook struct {
+	door    *faulty
+	journal journal
+}
 
 // NewWebhook returns a receiver that has been sent nothing.
-func NewWebhook() *Webhook { return &Webhook{} }
+func NewWebhook() *Webhook {
+	h := &Webhook{}
+	h.door = &faulty{next: http.HandlerFunc(h.serve)}
+	return h
+}
 
-func (h *Webhook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (h *Webhook) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.door.ServeHTTP(w, r) }
+
+func (h *Webhook) serve(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case r.URL.Path == "/_sent":
 		h.journal.show(w, r)
