@@ -153,7 +153,7 @@ func (l *Loop) plan(ctx context.Context, e *entry, s State, step Step) error {
 func (l *Loop) propose(ctx context.Context, k Key, e *entry, s State) error {
 	b := e.work.bake.DeepCopy()
 	p := *b.Status.Proposal
-	done, err := p, error(ErrNoProposal)
+	done, err := p, ErrNoProposal
 	if l.Reverter != nil {
 		done, err = l.Reverter.Propose(ctx, revertOf(b, s.Frozen.Git), p)
 	}

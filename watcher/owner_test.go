@@ -59,6 +59,7 @@ func TestOwner(t *testing.T) {
 		{"Flux's helm release, and something said to a kustomization", marked(kv(fluxHelm, "shop"), kv(fluxReconcile, "disabled")), "Flux HelmRelease shop", true},
 		{"an operator", metav1.ObjectMeta{OwnerReferences: []metav1.OwnerReference{{APIVersion: "shop.example.com/v1", Kind: "Shop", Name: "main", Controller: &yes}}}, "Shop main (shop.example.com)", false},
 		{"an owner that does not control", metav1.ObjectMeta{OwnerReferences: []metav1.OwnerReference{{Kind: "Shop", Name: "main"}}}, "", false},
+		{"Argo CD's, of another namespace", marked(nil, kv(argoTracking, "team_shop:apps/Deployment:shop/web")), "Argo CD application team_shop", true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			d := &appsv1.Deployment{ObjectMeta: c.meta}
@@ -75,5 +76,24 @@ func TestOwner(t *testing.T) {
 			}
 			check("trimmed")
 		})
+	}
+}
+
+// By these an owner is found again, to be suspended.
+func TestOwnersObject(t *testing.T) {
+	for name, c := range map[string]struct {
+		meta                    metav1.ObjectMeta
+		kind, namespace, object string
+	}{
+		"Argo CD's":            {metav1.ObjectMeta{Annotations: map[string]string{argoTracking: "shop:apps/Deployment:shop/web"}}, bake.KindApplication, "", "shop"},
+		"of another namespace": {metav1.ObjectMeta{Annotations: map[string]string{argoTracking: "team_shop:apps/Deployment:shop/web"}}, bake.KindApplication, "team", "shop"},
+		"that has no name":     {writes("argocd-controller", `{"f:spec":{"f:template":{}}}`), bake.KindApplication, "", ""},
+		"Flux's Kustomization": {metav1.ObjectMeta{Labels: map[string]string{fluxKustomize: "shop", fluxKustomizeNamespace: "flux"}}, bake.KindKustomization, "flux", "shop"},
+		"Flux's HelmRelease":   {metav1.ObjectMeta{Labels: map[string]string{fluxHelm: "shop", fluxHelmNamespace: "flux"}}, bake.KindHelmRelease, "flux", "shop"},
+		"another controller's": {metav1.ObjectMeta{OwnerReferences: []metav1.OwnerReference{{Kind: "Shop", Name: "main", Controller: new(true)}}}, "", "", ""},
+	} {
+		if got := owner(&c.meta); got.Kind != c.kind || got.Namespace != c.namespace || got.Object != c.object {
+			t.Errorf("%s: %+v", name, got)
+		}
 	}
 }

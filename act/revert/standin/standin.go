@@ -218,8 +218,7 @@ func (g *GitHub) list(w http.ResponseWriter, r *http.Request) {
 		before, was := "", false
 		parents := []map[string]any{}
 		if p := g.at(c.parent); p != nil && c.parent != "" {
-			before, was = p.files[q.Get("path")], true
-			_, was = p.files[q.Get("path")]
+			before, was = p.files[q.Get("path")]
 			parents = append(parents, map[string]any{"sha": p.sha})
 		}
 		after, is := c.files[q.Get("path")]
