@@ -196,17 +196,22 @@ func line(side string, from time.Time, step time.Duration, most int, of []signal
 		return nil
 	}
 	var values []string
-	known := false
+	first, last := -1, -1 // that are known
 	for part := range slices.Chunk(of, each) {
 		text := ""
 		if x := read(part); x != absent {
-			text, known = figure(x), true
+			text, last = figure(x), len(values)
+			if first < 0 {
+				first = last
+			}
 		}
 		values = append(values, text)
 	}
-	if !known {
+	if first < 0 {
 		return nil
 	}
+	from = from.Add(time.Duration(first*each) * step)
+	values = values[first : last+1]
 	return &v1alpha1.CourseLine{Side: side, From: metav1.NewTime(from.UTC()), Step: metav1.Duration{Duration: time.Duration(each) * step}, Values: strings.Join(values, ",")}
 }
 

@@ -109,8 +109,19 @@ func TestLine(t *testing.T) {
 			return
 		}
 		values := strings.Split(l.Values, ",")
-		if len(values) > maxPoints || len(l.Values) > 1000 || time.Duration(len(values))*l.Step.Duration < time.Duration(len(sides))*time.Second {
+		each := int(l.Step.Duration / time.Second)
+		first := int(l.From.Sub(time.Unix(0, 0)) / l.Step.Duration)
+		if len(values) > maxPoints || len(l.Values) > 1000 || values[0] == "" || values[len(values)-1] == "" {
 			t.Fatalf("%d values, %d bytes, of %d", len(values), len(l.Values), len(sides))
+		}
+		for i := 0; i*each < len(sides); i++ { // what is left out at the ends was not measured
+			want := ""
+			if x := sideOf(s)(sides[i*each : min((i+1)*each, len(sides))]); x != absent {
+				want = figure(x)
+			}
+			if at := i - first; (at < 0 || at >= len(values)) && want != "" || at >= 0 && at < len(values) && values[at] != want {
+				t.Fatalf("value %d is not %q in %+v", i, want, l)
+			}
 		}
 		for _, text := range values {
 			if x, err := strconv.ParseFloat(text, 64); text != "" && (err != nil || x < 0) {

@@ -94,6 +94,9 @@ func chartOf(b *v1alpha1.Bake, c v1alpha1.Course) (chart, bool) {
 		return out, false
 	}
 	first, last, most := span(all)
+	if began := b.Spec.StartedAt.Time; began.Before(first) && first.Sub(began) < last.Sub(first) {
+		first = began
+	}
 	limit, err := strconv.ParseFloat(c.Limit, 64)
 	limited := err == nil && limit >= 0 && !math.IsInf(limit, 0) && !math.IsNaN(limit)
 	top := most
@@ -148,18 +151,19 @@ func read(c v1alpha1.Course) []series {
 
 // span is from when to when there are values, and the largest of them.
 func span(all []series) (first, last time.Time, most float64) {
-	first = all[0].from
 	for _, s := range all {
-		if s.from.Before(first) {
-			first = s.from
-		}
-		if end := s.from.Add(time.Duration(len(s.values)) * s.step); end.After(last) {
-			last = end
-		}
-		for _, v := range s.values {
-			if v > most {
-				most = v
+		for i, v := range s.values {
+			if math.IsNaN(v) {
+				continue
 			}
+			begin := s.from.Add(time.Duration(i) * s.step)
+			if first.IsZero() || begin.Before(first) {
+				first = begin
+			}
+			if end := begin.Add(s.step); end.After(last) {
+				last = end
+			}
+			most = math.Max(most, v)
 		}
 	}
 	return first, last, most

@@ -57,10 +57,10 @@ func checklist(b *v1alpha1.Bake, where place) []group {
 	if !worse(b) {
 		return nil
 	}
-	return []group{{"Before the rollback", before(b)}, {"During the rollback", during(b)}, {"After the rollback", after(b, where)}}
+	return []group{{"Before the rollback", beforeIt(b)}, {"During the rollback", duringIt(b)}, {"After the rollback", afterIt(b, where)}}
 }
 
-func before(b *v1alpha1.Bake) []item {
+func beforeIt(b *v1alpha1.Bake) []item {
 	spec, st := b.Spec, b.Status
 	out := []item{{done, "Confirm that a rollback is necessary", st.Why}}
 	if told := receivers(st, "deciding"); told != "" {
@@ -82,7 +82,7 @@ func before(b *v1alpha1.Bake) []item {
 	return out
 }
 
-func during(b *v1alpha1.Bake) []item {
+func duringIt(b *v1alpha1.Bake) []item {
 	st := b.Status
 	var out []item
 	rb := st.Rollback
@@ -92,7 +92,7 @@ func during(b *v1alpha1.Bake) []item {
 	case st.EndedAt == nil:
 		out = append(out, item{open, "Run the rollback", "not yet"})
 	case n > 0:
-		out = append(out, item{not, "Run the rollback", st.Reasons[n-1].Sentence})
+		out = append(out, item{not, "Run the rollback", gist(st.Reasons[n-1].Sentence)})
 	}
 	if rb != nil && rb.PatchedAt != nil {
 		if rb.AvailableAt != nil {
@@ -134,7 +134,7 @@ func during(b *v1alpha1.Bake) []item {
 	return out
 }
 
-func after(b *v1alpha1.Bake, where place) []item {
+func afterIt(b *v1alpha1.Bake, where place) []item {
 	spec, st := b.Spec, b.Status
 	var out []item
 	if rb := st.Rollback; rb != nil && rb.PatchedAt != nil {

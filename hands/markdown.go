@@ -64,7 +64,7 @@ func markdown(r report) string {
 	}
 	m.WriteString("\n## What changed\n\n")
 	for _, v := range r.Versions {
-		say("- %s: %s\n", line(v.Name), line(orDash(v.Text)))
+		say("- %s%s\n", line(v.Name), line(after(v.Text)))
 	}
 	for _, g := range r.Changes {
 		say("\n%s:\n\n", line(g.Name))
@@ -117,6 +117,14 @@ func markdown(r report) string {
 		say("- **%s**: %s\n", line(w.Name), line(w.Text))
 	}
 	return m.String()
+}
+
+// after is a text behind a colon, if there is one.
+func after(text string) string {
+	if text == "" {
+		return ""
+	}
+	return ": " + text
 }
 
 func numbers(say func(string, ...any), r report) {

@@ -131,6 +131,8 @@ func headline(b *v1alpha1.Bake) string {
 		return fmt.Sprintf("rolled back to revision %d%s", rb.Target.Number, recovered)
 	case b.Status.Outcome == v1alpha1.OutcomeHeld && b.Status.Observed:
 		return "worse, and only observed"
+	case b.Status.Outcome == v1alpha1.OutcomeHeld && b.Spec.From == nil:
+		return fmt.Sprintf("revision %d is not well, and waits for a person", b.Spec.To.Number)
 	case b.Status.Outcome == v1alpha1.OutcomeHeld:
 		return fmt.Sprintf("revision %d is worse, and waits for a person", b.Spec.To.Number)
 	}
@@ -208,7 +210,7 @@ func lead(b *v1alpha1.Bake) []string {
 		}
 		out = append(out, fmt.Sprintf("%s later Bakewatch, which watches every rollout, %s: %s", took(st.EndedAt.Sub(began)), found, sentence(st.Why)))
 		if n := len(st.Reasons); n > 1 {
-			out = append(out, "It was not rolled back: "+sentence(strings.TrimPrefix(st.Reasons[n-1].Sentence, "held: ")))
+			out = append(out, "It was not rolled back: "+sentence(gist(st.Reasons[n-1].Sentence)))
 		}
 		if d := st.ScaleDown; d != nil && d.DoneAt != nil {
 			out = append(out, fmt.Sprintf("In place of that replicas were lowered from %d to %d, so that fewer pods are killed for want of memory.", d.From, d.To))
@@ -245,7 +247,7 @@ func versions(b *v1alpha1.Bake) []pair {
 	if from := b.Spec.From; from != nil {
 		out = append(out, pair{fmt.Sprintf("Old, known good: revision %d", from.Number), strings.Join(from.Images, ", ")})
 	} else {
-		out = append(out, pair{"Old", "there was no known good revision before"})
+		out = append(out, pair{"There was no known good revision before", ""})
 	}
 	return append(out, pair{fmt.Sprintf("New: revision %d", b.Spec.To.Number), strings.Join(b.Spec.To.Images, ", ")})
 }
@@ -369,6 +371,9 @@ var words = []pair{
 
 // share is "72 / 900" as people read it: 72 of 900 (8%).
 func share(text string) string {
+	if words, ok := map[string]string{"no-series": "no metric", "late": "too old", "not-number": "no numbers", "unavailable": "could not be read"}[text]; ok {
+		return words
+	}
 	var bad, all float64
 	if n, err := fmt.Sscanf(text, "%g / %g", &bad, &all); n != 2 || err != nil {
 		return orDash(text)
@@ -400,6 +405,12 @@ func took(d time.Duration) string {
 		text = strings.TrimSuffix(text, "0m")
 	}
 	return text
+}
+
+// gist is the first sentence of why a guard holds: what there is to choose stands elsewhere.
+func gist(held string) string {
+	first, _, _ := strings.Cut(strings.TrimPrefix(held, "held: "), ". ")
+	return first
 }
 
 // sentence ends in a full stop.
