@@ -39,7 +39,7 @@ func (h helmRelease) config() *action.Configuration {
 	return cfg
 }
 
-// chartOf is a chart of these workloads, and a ConfigMap with the version.
+// chartOf is a chart of these workloads, a ConfigMap with the version, and one that a hook makes.
 func (h helmRelease) chartOf(version string, apps ...app) *chart.Chart {
 	c := &chart.Chart{Metadata: &chart.Metadata{APIVersion: "v2", Name: "shop", Version: version}}
 	add := func(name, text string) {
@@ -48,6 +48,7 @@ func (h helmRelease) chartOf(version string, apps ...app) *chart.Chart {
 	for _, a := range apps {
 		add(a.name, a.yaml(h.s.t))
 	}
+	add("hook", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: "+h.name+"-hook, annotations: {helm.sh/hook: pre-rollback}}\ndata: {version: \""+version+"\"}\n")
 	add("settings", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: "+h.name+"-settings}\ndata: {version: \""+version+"\"}\n")
 	return c
 }
@@ -162,6 +163,9 @@ func TestHelmReleaseGoesBack(t *testing.T) {
 		}
 		if got := s.kubectl("get", "configmap", c.release.name+"-settings", "-o", "jsonpath={.data.version}"); got != "1.0.0" {
 			t.Errorf("%s: the ConfigMap of the release is of %s", c.web, got)
+		}
+		if got := s.kubectl("get", "configmap", c.release.name+"-hook", "-o", "jsonpath={.data.version}"); got != "1.0.0" {
+			t.Errorf("%s: the hook of the revision that was gone back to ran as %s", c.web, got)
 		}
 		s.stands(c.web, "a", 2, 3)
 		s.ownsNothing(c.web)
