@@ -182,10 +182,10 @@ func (l *Loop) putBack(ctx context.Context, k Key, b *v1alpha1.Bake, live policy
 	return err
 }
 
-// letReleaseGo has nothing be under way on a release whose rollback ends before it was carried out.
+// letReleaseGo has nothing of a bake that ends be under way on its release.
 func (l *Loop) letReleaseGo(ctx context.Context, b *v1alpha1.Bake) {
 	rb := b.Status.Rollback
-	if rb == nil || rb.Helm == nil || rb.PatchedAt != nil || l.Releases == nil {
+	if rb == nil || rb.Helm == nil || l.Releases == nil {
 		return
 	}
 	if err := l.Releases.LetGo(ctx, *rb.Helm, id(b)); err != nil {

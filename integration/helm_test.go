@@ -116,6 +116,8 @@ func (s *stage) allowHelm() {
 		s.t.Fatal(err)
 	}
 	s.apply(strings.Replace(string(raw), "namespace: shop\n", "namespace: "+s.namespace+"\n", 1))
+	s.kubectl("create", "role", "hooks", "--verb=list,watch", "--resource=configmaps") // the hook of these charts is one
+	s.kubectl("create", "rolebinding", "hooks", "--role=hooks", "--serviceaccount=bakewatch:bakewatch")
 }
 
 // served waits until workloads have a past to be compared with.
@@ -143,7 +145,7 @@ func TestHelmReleaseGoesBack(t *testing.T) {
 	old.install(true, old.chartOf("1.0.0", good("web", "a"), good("side", "a")))
 	shop.install(false, shop.chartOf("1.0.0", good("api", "a")))
 	s.served("web", "side", "api")
-	s.daemon(rules{more: withHelm})
+	s.daemon(rules{window: "10s", more: withHelm})
 
 	extra := good("extra", "b")
 	old.upgrade(old.chartOf("1.1.0", bad("web", "b"), good("side", "b"), extra))

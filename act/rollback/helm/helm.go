@@ -150,7 +150,7 @@ func (r *Releases) run(ctx context.Context, s *session, plan v1alpha1.HelmRollba
 		return nil
 	case errors.Is(err, errNotNext), errors.Is(err, driver.ErrReleaseExists):
 		return fmt.Errorf("%w: release %s in namespace %s was changed a moment ago", bake.ErrNewer, plan.Release, plan.Namespace)
-	case ctx.Err() != nil && context.Cause(ctx) == context.Canceled:
+	case errors.Is(ctx.Err(), context.Canceled):
 		return explain(err, doing) // the process ends; whoever comes next goes on
 	}
 	// Helm leaves a rollback whose hook failed pending, which would lock the release.
