@@ -17,6 +17,8 @@ ARGS ?=
 DEMO_ARGS ?=
 # Where the demo reads signals: prometheus, or datadog, which a stand-in plays
 SOURCE ?= prometheus
+# By what the demo rolls out: apply, or helm, for which the real Helm is built
+STORY ?= apply
 # The race detector needs a C compiler; make test RACE= does without both.
 RACE ?= -race
 
@@ -69,8 +71,8 @@ playground-down: ## stop the playground
 	@if [[ -x playground/.bin/playground ]]; then playground/.bin/playground down; else echo "no playground was built, so none runs"; fi
 
 .PHONY: demo
-demo: playground-build build ## watch a bad version being rolled out, found, rolled back and told; DEMO_HOLD=1 keeps it up, SOURCE=datadog reads Datadog alone
-	@playground/.bin/demo --bakewatch .bin/bakewatch --deploy deploy --source $(SOURCE) $(DEMO_ARGS)
+demo: playground-build build $(if $(filter helm,$(STORY)),$(bin)/helm) ## watch a bad version being rolled out, found, rolled back and told; DEMO_HOLD=1 keeps it up, SOURCE=datadog reads Datadog alone, STORY=helm rolls a release back
+	@playground/.bin/demo --bakewatch .bin/bakewatch --deploy deploy --source $(SOURCE) --story $(STORY) --helm $(bin)/helm $(DEMO_ARGS)
 
 .PHONY: test
 test: playground-build build cc $(bin)/gotestsum ## run all tests, those against a real control plane included
@@ -131,7 +133,7 @@ bench-decide: go ## measure the judge and its rivals on simulated rollouts, into
 
 .PHONY: tidy
 tidy: go ## tidy the go.mod of every module
-	@for m in . playground tools/controller-gen tools/golangci-lint tools/gotestsum; do echo "tidy: $$m"; go -C $$m mod tidy; done
+	@for m in . playground tools/controller-gen tools/golangci-lint tools/gotestsum tools/helm; do echo "tidy: $$m"; go -C $$m mod tidy; done
 
 .PHONY: image
 image: ## build the container image, IMAGE
@@ -146,6 +148,9 @@ $(bin)/golangci-lint: tools/golangci-lint/go.mod tools/golangci-lint/go.sum
 
 $(bin)/controller-gen: tools/controller-gen/go.mod tools/controller-gen/go.sum
 	@CGO_ENABLED=0 $(progress) "building controller-gen (1 minute the first time)" go build -C tools/controller-gen -o $@ sigs.k8s.io/controller-tools/cmd/controller-gen
+
+$(bin)/helm: tools/helm/go.mod tools/helm/go.sum
+	@CGO_ENABLED=0 $(progress) "building helm (3 minutes the first time)" go build -C tools/helm -o $@ helm.sh/helm/v4/cmd/helm
 
 $(bin)/gotestsum: tools/gotestsum/go.mod tools/gotestsum/go.sum
 	@CGO_ENABLED=0 $(progress) "building gotestsum" go build -C tools/gotestsum -o $@ gotest.tools/gotestsum

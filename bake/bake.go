@@ -39,6 +39,7 @@ type Sight struct {
 	Labels      map[string]string
 	Annotations map[string]string
 	Owner       Owner // who would write the template back after an undo; zero when nobody would
+	Origin      Origin
 
 	Digest    string // of the pod template; changes when the template does
 	Number    int64  // revision number the controller last gave it; it lags the template. 0: it is kept elsewhere

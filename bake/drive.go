@@ -53,6 +53,10 @@ func (l *Loop) state(ctx context.Context, k Key, e *entry, live policy.Resolved)
 	b := w.bake
 	now := time.Now()
 	s = State{Bake: b, Frozen: w.frozen, Live: live, Sight: l.Watcher.Sight(k), Current: e.current, Back: e.back, Undone: e.undone, Now: now}
+	if e.back != nil {
+		s.Moved = l.undoneReleases.moved(s.Sight.Origin.Release, b.Spec.Ref, e.back.at, id(b))
+	}
+	s.Along = l.undoneReleases.moved(s.Sight.Origin.Release, b.Spec.Ref, b.Spec.StartedAt.Time, id(b))
 	switch b.Status.Phase {
 	case v1alpha1.PhaseBaking:
 		if b.Status.Approval != nil {
@@ -103,6 +107,9 @@ func (l *Loop) state(ctx context.Context, k Key, e *entry, live policy.Resolved)
 	}
 	if do := Next(s).Do; do == Intend || do == Ask {
 		if err := l.inquire(ctx, k, w, &s); err != nil {
+			return s, next, err
+		}
+		if err := l.planRelease(ctx, k, w, &s); err != nil {
 			return s, next, err
 		}
 	}
@@ -291,7 +298,8 @@ func (l *Loop) carry(ctx context.Context, k Key, e *entry, s State, step Step) e
 		recordAnswer(st, step.Answer, s.answeredBy(), s.Now)
 		st.ByHand = step.ByHand
 		st.Reasons, st.Why = step.Reasons, step.Reasons[0].Sentence
-		st.Rollback = &v1alpha1.Rollback{IntendedAt: micro(s.Now), Target: *b.Spec.From, Because: st.Why, Suspension: s.suspension()}
+		st.Rollback = &v1alpha1.Rollback{IntendedAt: micro(s.Now), Target: *b.Spec.From, Because: st.Why, Suspension: s.suspension(), Aftermath: s.aftermath(), Helm: s.helm()}
+		l.undoneReleases.note(b)
 		st.Alert = fire(AlertRolledBack, s.Now)
 	case Plan:
 		return l.plan(ctx, e, s, step)
@@ -344,7 +352,7 @@ const forbiddenFor = time.Minute
 func (l *Loop) undo(ctx context.Context, k Key, e *entry, s State) error {
 	b := e.work.bake.DeepCopy()
 	rb := b.Status.Rollback
-	err := l.undoOnce(ctx, k, s)
+	err := l.undoOnce(ctx, k, s, b)
 	late := time.Since(rb.IntendedAt.Time) > s.Frozen.Deadline
 	if err != nil && late {
 		// The template may be back although its fields cannot be handed back: that is a rollback all the same.
@@ -358,6 +366,7 @@ func (l *Loop) undo(ctx context.Context, k Key, e *entry, s State) error {
 	case err == nil:
 		rb.PatchedAt = &metav1.MicroTime{Time: time.Now()}
 		closePause(b, "rolled back", rb.PatchedAt.Time)
+		l.undoneReleases.note(b)
 		l.Metrics.rollbacks.Inc()
 		l.Log.Info("rolled back", zap.String("workload", k.String()), zap.String("to", rev(rb.Target)), zap.String("because", rb.Because))
 		if err := l.save(ctx, e, b); err != nil {
@@ -376,7 +385,7 @@ func (l *Loop) undo(ctx context.Context, k Key, e *entry, s State) error {
 	case errors.Is(err, ErrNoRevision):
 		step = end(v1alpha1.OutcomeHeld, CodeNoGood, fmt.Sprintf("held: %s of %s no longer exists (revisionHistoryLimit?)", rev(rb.Target), b.Spec.Ref))
 		step.Reasons = append(b.Status.Reasons, step.Reasons...)
-	case errors.Is(err, ErrNotPermitted) && time.Since(rb.IntendedAt.Time) > forbiddenFor, late:
+	case errors.Is(err, ErrRelease), errors.Is(err, ErrNotPermitted) && time.Since(rb.IntendedAt.Time) > forbiddenFor, late:
 		step = end(v1alpha1.OutcomeHeld, CodeRollbackFailed, fmt.Sprintf("held: %s could not be rolled back to %s: %v", b.Spec.Ref, rev(rb.Target), err))
 		step.Reasons = append(b.Status.Reasons, step.Reasons...)
 	default:
@@ -437,11 +446,13 @@ func (l *Loop) end(ctx context.Context, k Key, e *entry, step Step) error {
 		st.Evidence = l.collect(ctx, k, b)
 	}
 	st.Alert = alertAtEnd(st, at)
+	l.letReleaseGo(ctx, b)
 	if err := l.save(ctx, e, b); err != nil {
 		return err
 	}
 	e.close(b)
 	l.deploys.note(b)
+	l.undoneReleases.note(b)
 	l.findings.forget(b.Namespace, id(b))
 	if st.Rollback == nil || st.Rollback.PatchedAt == nil {
 		l.budget.refund(id(b))

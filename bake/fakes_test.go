@@ -40,9 +40,10 @@ type cluster struct {
 	opened     int               // how many were
 	pauses     []string          // pauses and releases of them by the daemon, in order
 
-	scaled        []string // how replicas went by our own doing, in order
-	autoscaler    string   // what sets the replicas by itself
-	autoscalerErr error    // that this cannot be told
+	scaled        []string     // how replicas went by our own doing, in order
+	autoscaler    string       // what sets the replicas by itself
+	autoscalerErr error        // that this cannot be told
+	helm          *fakeRelease // of all workloads that say so
 }
 
 // workload is a Deployment with its ReplicaSets. A template is named by its hash.
@@ -64,6 +65,7 @@ type workload struct {
 	missing                   int32                                  // pods that are not available
 	mostNew                   map[string]int32                       // how many pods there were at most of a template
 	owner                     Owner
+	origin                    Origin
 }
 
 type set struct {
@@ -216,7 +218,7 @@ func (c *cluster) sight(k Key) Sight {
 		return Sight{Key: k}
 	}
 	s := Sight{Key: k, Exists: true, UID: w.uid, Labels: maps.Clone(w.labels), Annotations: maps.Clone(w.annotations), Digest: "digest of " + w.template, Paused: w.paused, CaughtUp: true,
-		Replicas: w.replicas, Total: w.replicas, Available: w.replicas - w.missing, Stuck: w.stuck, SettledAt: w.changedAt}
+		Origin: w.origin, Replicas: w.replicas, Total: w.replicas, Available: w.replicas - w.missing, Stuck: w.stuck, SettledAt: w.changedAt}
 	s.Number, s.Owner = w.set(w.rolled).number, w.owner
 	switch age := w.age(); {
 	case age >= w.completeAfter:

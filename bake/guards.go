@@ -68,6 +68,9 @@ func (s State) hold() *v1alpha1.Reason {
 			return r
 		}
 	}
+	if r := s.heldByRelease(); r != nil {
+		return r
+	}
 	if s.observed() {
 		r := s.observeReason()
 		return &r

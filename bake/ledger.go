@@ -114,7 +114,7 @@ func (e *entry) close(b *v1alpha1.Bake) {
 		if st.Rollback.AvailableAt != nil {
 			e.goodSince = st.Rollback.AvailableAt.Time
 		}
-	case has(st.Reasons, CodeUndone):
+	case has(st.Reasons, CodeUndone), has(st.Reasons, CodeWithRelease):
 		e.earlier = past{e.goodSince, e.unprovenSince}
 		e.unprovenSince = time.Time{}
 		e.goodSince = st.EndedAt.Time

@@ -30,6 +30,7 @@ type Options struct {
 	Keeper   Keeper   // nil: what Argo CD or Flux keeps cannot be suspended
 	Reverter Reverter // nil: nothing is proposed where workloads are deployed from
 	Scaler   Scaler   // nil: replicas are never touched
+	Releases Releaser // nil: no workload goes back with its release
 	Source   Source
 	Lag      func(source string) time.Duration // how long after it happened a source of that name knows of something; nil: none needs time
 	Finder   Finder                            // nil: no preset measures anything
@@ -54,11 +55,13 @@ type Options struct {
 // is no goroutine for a bake.
 type Loop struct {
 	Options
-	queue    workqueue.TypedRateLimitingInterface[Key]
-	ledger   ledger
-	budget   budget
-	deploys  deploys
-	findings findings
+	queue          workqueue.TypedRateLimitingInterface[Key]
+	ledger         ledger
+	budget         budget
+	deploys        deploys
+	findings       findings
+	undoneReleases undoneReleases
+	running        context.Context // that of Run, for what may take longer than a look
 
 	began time.Time // when Run did
 
@@ -86,6 +89,8 @@ type work struct {
 	verdict   *decide.Verdict
 	told      map[announce.Stage]bool
 	said      string // what the log said last of its verdict
+	// unplanned is since when it cannot be found out how its release goes back, and busySince since when that is worked on.
+	unplanned, busySince time.Time
 	// unasked is since when it cannot be found out what a guard has to know.
 	unasked time.Time
 	// looked is when its pods were looked at last, stuck what they amounted to, and unseen why they could not be looked at.
@@ -152,6 +157,7 @@ func (l *Loop) Run(ctx context.Context) error {
 	if err := l.Load(ctx); err != nil {
 		return err
 	}
+	l.running = ctx
 	var wg sync.WaitGroup
 	for range l.Workers {
 		wg.Go(func() {
@@ -210,6 +216,7 @@ func (l *Loop) Load(ctx context.Context) error {
 			}
 			e.begin(b)
 			l.deploys.note(b)
+			l.undoneReleases.note(b)
 			if rb := b.Status.Rollback; rb != nil && rb.PatchedAt != nil {
 				e.current = rb.Target // what came later, be it the same template again, is a rollout
 			}
@@ -475,7 +482,10 @@ func (l *Loop) begin(ctx context.Context, k Key, e *entry, d Detection, s Sight,
 		e.close(b)
 		return nil
 	}
+	moved := l.undoneReleases.moved(s.Origin.Release, b.Spec.Ref, r.StartedAt, id(b))
 	switch {
+	case moved != nil:
+		return l.end(ctx, k, e, wentAlong(*moved))
 	case missed:
 		return l.end(ctx, k, e, end(v1alpha1.OutcomeInconclusive, CodeMissed,
 			fmt.Sprintf("%s was rolled out %s ago while Bakewatch was not running: too long ago to judge", rev(r.To), short(time.Since(r.StartedAt)))))

@@ -3,6 +3,7 @@ package bake
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"testing"
@@ -104,6 +105,22 @@ func (p *process) Missing(_ context.Context, _ Key, target v1alpha1.Revision) ([
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.missing[target.Hash], p.missingErr
+}
+
+func (p *process) Mark(_ context.Context, k Key, uid string, judged v1alpha1.Revision) error {
+	return p.write(func() error {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		w := p.workloads[k]
+		if w == nil || w.uid != uid {
+			return ErrGone
+		}
+		if w.annotations == nil {
+			w.annotations = map[string]string{}
+		}
+		w.annotations[AnnotationRolledBack] = fmt.Sprint(judged.Number)
+		return nil
+	})
 }
 
 func (p *process) Unmark(_ context.Context, k Key, uid string) error {
@@ -398,6 +415,7 @@ func (w *world) start(set ...func(*process)) *process {
 		Watcher: p, Undoer: p, Pauser: p,
 		Keeper:   p,
 		Reverter: p,
+		Releases: releaser{p},
 		Scaler:   p,
 		Source:   p, Finder: p.finder, Records: recordsOf{p}, Teller: teller{&w.people, p}, Recorder: w.recorder, Lag: w.lag,
 		Policy: func() *policy.Config { w.cluster.mu.Lock(); defer w.cluster.mu.Unlock(); return w.config }, Log: zap.NewNop(),

@@ -76,6 +76,14 @@ type State struct {
 	Alerting []string
 	// Budget says why no rollback is left in the budget; nil when one is.
 	Budget *v1alpha1.Reason
+	// Plan is how the workload goes back with its Helm release, looked up before an intent; nil where it is not to. An operation
+	// on the release that is under way is waited for until BusyUntil.
+	Plan      *ReleasePlan
+	BusyUntil time.Time
+	// Moved is why the rollout that came is nobody's new version: it went back with its release; nil where it did not.
+	Moved *v1alpha1.Reason
+	// Along is the same of the rollout that this bake is about.
+	Along *v1alpha1.Reason
 	// Progress is how far the undo has come. Looked up once the patch's receipt is recorded. MovedAt is when it last came
 	// further.
 	Progress Progress
@@ -176,12 +184,12 @@ func Next(s State) Step {
 		if end, over := s.takenOver(); over {
 			return end
 		}
-		return s.baking()
+		return s.onceFree(s.baking())
 	case v1alpha1.PhaseRolling:
 		if end, over := s.takenOver(); over {
 			return end
 		}
-		return s.rolling()
+		return s.onceFree(s.rolling())
 	default: // created a moment ago: the API server drops the status of what is created
 		return Step{Do: Open, Observed: s.observed()}
 	}
@@ -195,6 +203,10 @@ func (s State) takenOver() (Step, bool) {
 		return end(v1alpha1.OutcomeAbandoned, CodeDeleted, spec.Ref+" was deleted"), true
 	case !s.Live.Watched:
 		return end(v1alpha1.OutcomeAbandoned, CodeOptedOut, spec.Ref+" is no longer watched: "+s.Live.NotWatched), true
+	case s.Along != nil && !s.movedOn():
+		return wentAlong(*s.Along), true
+	case s.movedOn() && s.Moved != nil:
+		return Step{Do: End, Outcome: v1alpha1.OutcomeAbandoned, Reasons: []v1alpha1.Reason{*s.Moved}}, true
 	case s.movedOn() && spec.From != nil && s.Current.Hash == spec.From.Hash:
 		return end(v1alpha1.OutcomeAbandoned, CodeUndone,
 			fmt.Sprintf("%s was put back to the known good %s by hand", spec.Ref, rev(*spec.From))), true

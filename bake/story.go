@@ -35,6 +35,9 @@ func story(b *v1alpha1.Bake, stage announce.Stage) announce.Story {
 	}
 	if st.Rollback != nil {
 		s.Recovery, s.Recovered = st.Rollback.Recovery, st.Rollback.Recovered
+		if next := st.Rollback.Aftermath; next != "" {
+			s.Reasons = append(s.Reasons, next)
+		}
 	}
 	if st.EndedAt != nil {
 		s.EndedAt = st.EndedAt.Time

@@ -37,6 +37,8 @@ type Undoer interface {
 	// Missing names the objects that pods of target need, and that are not there: ConfigMap web. What may not be seen is
 	// taken to be there.
 	Missing(ctx context.Context, k Key, target v1alpha1.Revision) ([]string, error)
+	// Mark marks the workload as rolled back from judged, and takes a pause of ours away, where something else than Undo put the target back.
+	Mark(ctx context.Context, k Key, uid string, judged v1alpha1.Revision) error
 	// Unmark takes the mark off a workload. That there is none, or no workload, is no error.
 	Unmark(ctx context.Context, k Key, uid string) error
 	// Follow says how far the workload has come back from judged to target.

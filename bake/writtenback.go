@@ -99,8 +99,7 @@ func raiseWrittenBack(b *v1alpha1.Bake, now time.Time) {
 
 // undoOnce carries an undo out, unless a process that was killed has: then its receipt is all that is missing, whatever has
 // happened to the template since.
-func (l *Loop) undoOnce(ctx context.Context, k Key, s State) error {
-	b := s.Bake
+func (l *Loop) undoOnce(ctx context.Context, k Key, s State, b *v1alpha1.Bake) error {
 	target := b.Status.Rollback.Target
 	if wasPatched(s) {
 		p, err := l.Undoer.Follow(ctx, k, b.Spec.To, target)
@@ -111,5 +110,5 @@ func (l *Loop) undoOnce(ctx context.Context, k Key, s State) error {
 			return nil
 		}
 	}
-	return l.Undoer.Undo(ctx, k, b.Spec.Workload.UID, b.Spec.To, target)
+	return l.putBack(ctx, k, b, s.Live)
 }

@@ -209,7 +209,11 @@ func left(b *v1alpha1.Bake) []string {
 		out = append(out, inGit)
 	}
 	say("Find the cause: begin with what the new pods wrote last, and with what changed.")
-	if rb != nil && rb.PatchedAt != nil && spec.ByHand == nil && inGit == "" {
+	switch {
+	case rb == nil || rb.PatchedAt == nil || spec.ByHand != nil || inGit != "":
+	case rb.Aftermath != "":
+		say("%s", sentence(upper(rb.Aftermath)))
+	default:
 		what := ""
 		if n := len(spec.Changes); n > 0 {
 			what = ": " + some(spec.Changes)

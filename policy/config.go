@@ -32,6 +32,7 @@ type Config struct {
 	Flows      []UserFlow            `json:"flows,omitempty"`     // run against pods
 	GitOps     Strategy              `json:"gitops"`              // how what Argo CD or Flux keeps is rolled back
 	Git        *Git                  `json:"git,omitempty"`       // where reverts are proposed; nil: nowhere
+	Rollback   Rollback              `json:"rollback"`
 }
 
 // Watch says which workloads are looked at. Namespaces are patterns with * and ?.
@@ -205,6 +206,8 @@ type Override struct {
 	Signals map[string]SignalRule `json:"signals,omitempty"`
 	GitOps  Strategy              `json:"gitops,omitempty"`
 	Git     GitPlace              `json:"git"`
+
+	Rollback Rollback `json:"rollback"`
 }
 
 // Match selects workloads: all that is set must hold, and something must be set.
@@ -241,6 +244,7 @@ func Default() *Config {
 		History:    5,
 		Signals:    defaultSignals(),
 		GitOps:     Notify,
+		Rollback:   defaultRollback(),
 	}
 }
 

@@ -53,7 +53,7 @@ func (p Problem) String() string { return p.Key + ": " + p.Message }
 // For is the policy for one workload: the ConfigMap, the overrides that match, in order, and last the workload's own
 // annotations. Problems are sorted by key.
 func (c *Config) For(t Target) (Resolved, []Problem) {
-	r := resolver{target: t, mode: c.Mode, enabled: true, bake: c.Bake, guards: c.Guards, canary: c.Canary, scaleDown: c.ScaleDown, gitOps: c.GitOps, signals: maps.Clone(c.Signals)}
+	r := resolver{target: t, mode: c.Mode, enabled: true, bake: c.Bake, guards: c.Guards, canary: c.Canary, scaleDown: c.ScaleDown, rollback: c.Rollback, gitOps: c.GitOps, signals: maps.Clone(c.Signals)}
 	if c.Git != nil {
 		r.git = c.Git.GitPlace
 	}
@@ -80,6 +80,7 @@ func (c *Config) For(t Target) (Resolved, []Problem) {
 		GitOps:     r.gitOps,
 		ScaleDown:  r.scaleDown.resolved(),
 		Git:        r.git,
+		Helm:       r.rollback.Helm.resolved(),
 		Signals:    []Signal{},
 	}
 	for _, name := range slices.Sorted(maps.Keys(r.signals)) {
@@ -150,6 +151,7 @@ type resolver struct {
 	guards     Guards
 	canary     Canary
 	scaleDown  ScaleDown
+	rollback   Rollback
 	signals    map[string]SignalRule
 	flows      []UserFlow // that match
 	gitOps     Strategy
@@ -179,6 +181,7 @@ func (r *resolver) override(path string, o Override) {
 	}
 	r.scaleDown = r.scaleDown.with(o.ScaleDown)
 	r.git = r.git.with(o.Git)
+	r.rollback = r.rollback.with(o.Rollback)
 	for name, s := range o.Signals {
 		have, ok := r.signals[name]
 		if !ok {

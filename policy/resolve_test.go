@@ -40,6 +40,7 @@ func TestForDefaults(t *testing.T) {
 			Approval: ApprovalRules{Deadline: Span(30 * time.Minute), Default: Hold}},
 		Canary:  CanaryRules{For: Span(5 * time.Minute)},
 		Signals: got.Signals, GitOps: Notify,
+		Helm: HelmRules{Hooks: RunHooks, Fallback: FallbackHold, Timeout: Span(5 * time.Minute)},
 	}
 	if diff := cmp.Diff(want, got); diff != "" || len(problems) > 0 {
 		t.Errorf("%v (-want +got):\n%s", problems, diff)

@@ -46,6 +46,7 @@ type Resolved struct {
 	GitOps     Strategy      `json:"gitops"`  // empty in records of versions that knew none: Notify
 
 	ScaleDown ScaleDownRules `json:"scaleDown,omitzero"` // what has replicas lowered
+	Helm      HelmRules      `json:"helm"`               // whether it goes back with its Helm release; the policy of now counts
 }
 
 // times are the durations of a Resolved as people read them in a record: 15m0s.
@@ -67,9 +68,10 @@ func (r Resolved) MarshalJSON() ([]byte, error) {
 	}{plain(r), times{r.Window.String(), r.Interval.String(), r.Verify.String(), r.Deadline.String()}})
 }
 
-// UnmarshalJSON reads what MarshalJSON wrote. Records of versions that knew no margin, layers or guards have the defaults.
+// UnmarshalJSON reads what MarshalJSON wrote. Records of versions that knew no margin, layers, guards or releases have the defaults.
 func (r *Resolved) UnmarshalJSON(data []byte) error {
 	r.Margin, r.Layers, r.Guards = decide.DefaultMargin, Layers{Threshold: true, Evidence: true, Blame: true}, defaultGuards().resolved()
+	r.Helm = defaultRollback().Helm.resolved()
 	var t times
 	in := struct {
 		*plain

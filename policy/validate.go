@@ -75,6 +75,7 @@ func (c *Config) validate() Errors {
 	k.canary("canary", c.Canary, "")
 	k.strategy("gitops", c.GitOps)
 	k.git(c)
+	k.rollback("rollback", c.Rollback)
 	if c.History < 1 || c.History > maxHistory {
 		k.errorf("history", "must be from 1 to %d, not %d", maxHistory, c.History)
 	}
@@ -300,6 +301,7 @@ func (k *checker) override(path string, o Override, base Bake, known map[string]
 	if o.GitOps != "" {
 		k.strategy(join(path, "gitops"), o.GitOps)
 	}
+	k.rollback(join(path, "rollback"), o.Rollback)
 	for _, name := range slices.Sorted(maps.Keys(o.Signals)) {
 		k.signal(join(join(path, "signals"), name), name, o.Signals[name], known)
 	}

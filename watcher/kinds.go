@@ -95,7 +95,7 @@ func trim(obj any) (any, error) {
 	}
 	kept := map[string]string{}
 	for k, v := range o.meta.Annotations {
-		if k == revisionKey || ownerMarks[k] || len(k) > len(ours) && k[:len(ours)] == ours {
+		if k == revisionKey || ownerMarks[k] || originMarks[k] || len(k) > len(ours) && k[:len(ours)] == ours {
 			kept[k] = v
 		}
 	}
@@ -123,7 +123,7 @@ func sightOf(k bake.Key, obj any) bake.Sight {
 	s.Exists, s.UID = true, string(o.meta.UID)
 	s.Labels, s.Annotations = o.meta.Labels, o.meta.Annotations
 	s.Digest = o.meta.Annotations[digestKey]
-	s.Owner = owner(o.meta)
+	s.Owner, s.Origin = owner(o.meta), origin(o.meta)
 	switch w := obj.(type) {
 	case *appsv1.Deployment:
 		ofDeployment(&s, w)

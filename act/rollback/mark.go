@@ -41,6 +41,34 @@ func (r *Undoer) annotated(ctx context.Context, k bake.Key) bool {
 	return err == nil && len(meta.Annotations) > 0
 }
 
+// Mark implements bake.Undoer. Like an undo it takes a pause of ours away, and leaves no field of its own behind; it may be repeated.
+func (r *Undoer) Mark(ctx context.Context, k bake.Key, uid string, judged v1alpha1.Revision) error {
+	meta, err := r.meta(ctx, k)
+	switch {
+	case apierrors.IsNotFound(err):
+		return bake.ErrGone
+	case err != nil:
+		return explain(err, "read "+k.String())
+	case string(meta.UID) != uid:
+		return bake.ErrGone
+	}
+	patch, err := json.Marshal(append([]operation{{Op: "test", Path: "/metadata/uid", Value: quoted(uid)}}, marking(meta.Annotations, judged, time.Now())...))
+	if err != nil {
+		return fmt.Errorf("write the patch for %s: %w", k, err)
+	}
+	if err := r.send(ctx, k, patch); failedTest(err) {
+		return fmt.Errorf("mark %s as rolled back: it was changed between reading and patching it; will try again", k)
+	} else if err != nil {
+		return explain(err, "mark "+k.String()+" as rolled back")
+	}
+	if name := meta.Annotations[bake.AnnotationPaused]; name != "" {
+		if _, err := r.Release(ctx, k, uid, name); err != nil {
+			return err
+		}
+	}
+	return r.release(ctx, k, uid)
+}
+
 // Unmark implements bake.Undoer.
 func (r *Undoer) Unmark(ctx context.Context, k bake.Key, uid string) error {
 	patch, err := json.Marshal([]operation{

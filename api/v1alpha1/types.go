@@ -219,6 +219,36 @@ type Rollback struct {
 	// is none, or policy has it not suspended.
 	// +optional
 	Suspension *Suspension `json:"suspension,omitempty"`
+	// Aftermath says what would bring the bad version back, or what goes on to tell of it, and what to do about that; empty: nothing.
+	// +kubebuilder:validation:MaxLength=2000
+	// +optional
+	Aftermath string `json:"aftermath,omitempty"`
+	// Helm is the release that goes back; absent where only the workload's template does.
+	// +optional
+	Helm *HelmRollback `json:"helm,omitempty"`
+}
+
+// HelmRollback is a rollback of a Helm release, of which the workload is a part.
+type HelmRollback struct {
+	// Release is the release's name, Namespace where its record is.
+	// +kubebuilder:validation:MaxLength=253
+	Release string `json:"release"`
+	// +kubebuilder:validation:MaxLength=253
+	Namespace string `json:"namespace"`
+	// From is the release's revision that is rolled back, To the one that is gone back to.
+	From int64 `json:"from"`
+	To   int64 `json:"to"`
+	// SkipHooks says that the chart's rollback hooks are not run.
+	// +optional
+	SkipHooks bool `json:"skipHooks,omitempty"`
+	// Others are the other workloads whose templates it changes, as kind/name.
+	// +kubebuilder:validation:MaxItems=100
+	// +optional
+	Others []string `json:"others,omitempty"`
+	// Failed says why the release could not be rolled back after all, so that only the template was put back.
+	// +kubebuilder:validation:MaxLength=1000
+	// +optional
+	Failed string `json:"failed,omitempty"`
 }
 
 // Suspension is the record of a controller that follows Git being told to leave a workload alone: the intent, and the receipts.

@@ -23,6 +23,7 @@ import (
 	"github.com/bakewatch/bakewatch/act/announce"
 	"github.com/bakewatch/bakewatch/act/gitops"
 	"github.com/bakewatch/bakewatch/act/rollback"
+	"github.com/bakewatch/bakewatch/act/rollback/helm"
 	"github.com/bakewatch/bakewatch/api/v1alpha1"
 	"github.com/bakewatch/bakewatch/bake"
 	"github.com/bakewatch/bakewatch/hands"
@@ -179,6 +180,7 @@ func (g *guard) lead(ctx context.Context) error {
 		Scaler:   undoer,
 		Keeper:   &gitops.Keeper{Dynamic: dyn},
 		Reverter: g.reverter(),
+		Releases: &helm.Releases{Config: g.kube, Client: g.client, Log: g.log},
 		Source:   g.source, Lag: g.source.lag, Finder: finder, Records: bakes, Teller: g.teller, Recorder: g.recorder,
 		Policy: g.live.Current, Log: g.log, Metrics: g.metrics, Since: since, Prepare: g.readAhead, Migrations: g.migrations, Alerts: g.source.alerts,
 		Report: func(b *v1alpha1.Bake) string { return hands.Issue(b, maxIssue) },

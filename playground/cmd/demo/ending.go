@@ -25,11 +25,11 @@ func (d *demo) ownedByApply(ctx context.Context) (string, error) {
 		if f.FieldsV1 == nil || !strings.Contains(f.FieldsV1.GetRawString(), `"f:image"`) {
 			continue
 		}
-		if f.Manager != "kubectl" || f.Operation != metav1.ManagedFieldsOperationApply {
+		if f.Manager != d.applier() || f.Operation != metav1.ManagedFieldsOperationApply {
 			return wrong("its image belongs to %s (%s)", f.Manager, f.Operation)
 		}
 	}
-	return "3 of 3 pods of v4 available; the image belongs to kubectl (Apply) alone", nil
+	return "3 of 3 pods of v4 available; the image belongs to " + d.applier() + " (Apply) alone", nil
 }
 
 // allBakes holds if the four rollouts, and nothing else, have a bake.

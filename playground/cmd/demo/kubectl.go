@@ -46,8 +46,11 @@ func (d *demo) run(ctx context.Context, args ...string) error {
 	return err
 }
 
-// apply applies a version of web, with further arguments for kubectl.
+// apply applies a version of web, with further arguments for kubectl; or has Helm do it, which takes none.
 func (d *demo) apply(ctx context.Context, v version, args ...string) error {
+	if d.options.story == byHelm {
+		return d.upgrade(ctx, v)
+	}
 	path, err := d.write("web.yaml", "web-"+v.Version+".yaml", v)
 	if err != nil {
 		return err

@@ -22,6 +22,8 @@ type options struct {
 	ports     string
 	listen    string
 	source    string
+	story     string
+	helm      string
 	timeout   time.Duration
 	hold      bool
 }
@@ -34,6 +36,8 @@ func main() {
 	flag.StringVar(&o.ports, "ports", "default", `ports of the playground: "default", "free", or a list as of "playground up"`)
 	flag.StringVar(&o.listen, "listen", "", "address of the daemon's metrics (default 127.0.0.1:18081, or a free port with --ports free)")
 	flag.StringVar(&o.source, "source", "prometheus", `where signals are read: "prometheus", or "datadog" for Datadog alone, as a stand-in plays it`)
+	flag.StringVar(&o.story, "story", byApply, `by what web is rolled out: "apply", or "helm" for a Helm release that goes back as a whole`)
+	flag.StringVar(&o.helm, "helm", ".bin/helm", "the program helm, for --story helm")
 	flag.DurationVar(&o.timeout, "timeout", 5*time.Minute, "give up after this long")
 	flag.Parse()
 	if flag.NArg() > 0 {
@@ -42,6 +46,10 @@ func main() {
 	}
 	if o.source != "prometheus" && o.source != "datadog" {
 		fmt.Fprintf(os.Stderr, "demo: --source %q: use prometheus or datadog\n", o.source)
+		os.Exit(2)
+	}
+	if o.story != byApply && o.story != byHelm {
+		fmt.Fprintf(os.Stderr, "demo: --story %q: use apply or helm\n", o.story)
 		os.Exit(2)
 	}
 	hold := os.Getenv("DEMO_HOLD")

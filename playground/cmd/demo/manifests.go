@@ -25,12 +25,16 @@ const (
 // the policy wants to see in a row.
 const allowed = 2*scrapeInterval + (2+ticks)*interval
 
-// allowedBy is the same by a source: Datadog is read as much later as it needs to know what happened.
+// allowedBy is the same by a source and a story: Datadog is read as much later as it needs to know what happened.
 func (d *demo) allowedBy() time.Duration {
+	most := allowed
 	if d.source == "datadog" {
-		return allowed + lag
+		most += lag
 	}
-	return allowed
+	if d.options.story == byHelm {
+		most += 2 * time.Second // the rollback is tried before it is carried out
+	}
+	return most
 }
 
 //go:embed manifests/*.yaml
@@ -61,6 +65,7 @@ type policy struct {
 
 	Keys string        // directory with Datadog's keys; empty: Prometheus is asked
 	Lag  time.Duration // of Datadog
+	Helm bool          // releases go back as a whole
 }
 
 // lag is how long the demo's Datadog needs to know what happened: as the samples are Prometheus', the time of two scrapes.
@@ -68,7 +73,7 @@ const lag = 2 * scrapeInterval
 
 // policy is the demo's policy, for the source it is played with.
 func (d *demo) policy() (policy, error) {
-	p := policy{addresses: d.addresses, Window: window, Interval: interval, Verify: verify}
+	p := policy{addresses: d.addresses, Window: window, Interval: interval, Verify: verify, Helm: d.options.story == byHelm}
 	if d.source != "datadog" {
 		return p, nil
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 	"strconv"
 	"time"
 )
@@ -17,7 +18,7 @@ func (d *demo) story(ctx context.Context) error {
 		{"v1, a healthy first version", d.healthyFirst},
 		{"v2 fails 8% of its requests", d.badVersion},
 		{"What is on record of it", d.record},
-		{"The fix meets no obstacle: v3 by kubectl apply, v4 by kubectl apply --server-side", d.fixes},
+		{d.fixing(), d.fixes},
 		{"What is on record in the end", d.inTheEnd},
 		{"What people see", d.show},
 	} {
@@ -79,6 +80,11 @@ func (d *demo) healthyFirst(ctx context.Context) error {
 	if err := d.run(ctx, "create", "namespace", "shop"); err != nil {
 		return err
 	}
+	if d.options.story == byHelm {
+		if err := d.run(ctx, "apply", "-f", filepath.Join(d.deploy, "helm-rollback.yaml")); err != nil {
+			return err
+		}
+	}
 	if err := d.apply(ctx, v1); err != nil {
 		return err
 	}
@@ -120,6 +126,9 @@ func (d *demo) record(ctx context.Context) error {
 		fact{clusterSees, "Events on deployment web tell it", soon, d.events},
 		fact{bakewatch, "its metrics count one rollback", soon, d.counted},
 	)
+	if d.options.story == byHelm {
+		d.verify(ctx, fact{clusterSees, "helm history tells of the rollback", 0, d.historyTells})
+	}
 	if bad, err := d.servedBy(ctx, v2); err == nil {
 		d.say(trafficSees, "users met %d errors in %d requests to v2, before it was gone", bad.Errors, bad.Requests)
 	}
@@ -145,7 +154,7 @@ func (d *demo) fixes(ctx context.Context) error {
 
 func (d *demo) inTheEnd(ctx context.Context) error {
 	d.verify(ctx,
-		fact{clusterSees, "web runs v4, which kubectl owns by server-side apply", soon, d.ownedByApply},
+		fact{clusterSees, "web runs v4, which " + d.applier() + " owns by server-side apply", soon, d.ownedByApply},
 		fact{bakewatch, "there is one bake a rollout, and none of its own rollback", soon, d.allBakes},
 		fact{grafana, "there is one annotation a bake, and one on the dashboard", soon, d.allAnnotations},
 		fact{alertmanager, "the alert is over since v3 took its place", 30 * time.Second, d.resolved},
