@@ -24,6 +24,7 @@ type tally struct {
 	name       string
 	born       time.Time
 	read       map[string]time.Time // up to where each of its containers was read
+	heard      map[string]time.Time // its containers' newest lines, where there is more to a silence than that they are quiet
 	spans      []run                // when it ran and was read, oldest first
 	bad        map[int64]bool       // seconds, since 1970, in which it wrote of a failure
 	signatures map[string][]int64   // the seconds of each kind of failure
@@ -31,7 +32,7 @@ type tally struct {
 }
 
 func newTally(w Workload, p Pod) *tally {
-	return &tally{of: w, name: p.Name, born: p.Born, read: map[string]time.Time{}, bad: map[int64]bool{}, signatures: map[string][]int64{}}
+	return &tally{of: w, name: p.Name, born: p.Born, read: map[string]time.Time{}, heard: map[string]time.Time{}, bad: map[int64]bool{}, signatures: map[string][]int64{}}
 }
 
 // failed takes note of a failure.
@@ -39,10 +40,11 @@ func (t *tally) failed(f Failure) {
 	second := f.At.Unix()
 	t.bad[second] = true
 	at, known := t.signatures[f.Signature]
-	if !known && len(t.signatures) >= maxSignatures || len(at) > 0 && at[len(at)-1] == second {
+	i, noted := slices.BinarySearch(at, second)
+	if !known && len(t.signatures) >= maxSignatures || noted {
 		return
 	}
-	t.signatures[f.Signature] = append(at, second)
+	t.signatures[f.Signature] = slices.Insert(at, i, second)
 }
 
 // ran takes note of a span in which the pod ran, and of which all that it wrote was read.
