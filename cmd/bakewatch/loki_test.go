@@ -17,6 +17,7 @@ import (
 	"github.com/bakewatch/bakewatch/signals"
 	"github.com/bakewatch/bakewatch/signals/logs"
 	"github.com/bakewatch/bakewatch/signals/probe"
+	"github.com/bakewatch/bakewatch/signals/upstream"
 	"github.com/bakewatch/bakewatch/web"
 )
 
@@ -41,12 +42,11 @@ func TestLokiOfAPolicy(t *testing.T) {
 		_, _ = w.Write([]byte(`{"status":"success","data":[]}`))
 	}))
 	defer loki.Close()
-	reg := metrics.NewRegistry()
-	parts, err := newLokiParts(reg, noPods{})
+	measured, err := upstream.NewMetrics(metrics.NewRegistry())
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &sources{loki: parts, flows: probe.New(probe.Options{Log: zap.NewNop()}), logs: logs.New(noPods{}, zap.NewNop()), troubles: &web.Troubles{}, log: zap.NewNop()}
+	s := &sources{metrics: measured, pods: noPods{}, flows: probe.New(probe.Options{Log: zap.NewNop()}), logs: logs.New(noPods{}, measured, zap.NewNop()), troubles: &web.Troubles{}, log: zap.NewNop()}
 	use := func(text string) {
 		t.Helper()
 		c, err := policy.Parse("test", []byte(text))

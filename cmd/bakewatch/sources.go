@@ -168,6 +168,21 @@ func (s *sources) keepChecking(ctx context.Context) error {
 	}
 }
 
+// memoryUsed is the most memory that a container was seen to use, in words; empty where Prometheus does not know.
+func (s *sources) memoryUsed(ctx context.Context, namespace, pod, container string) (string, error) {
+	s.mu.RLock()
+	c := s.current[signals.Prometheus]
+	s.mu.RUnlock()
+	if c == nil {
+		return "", nil
+	}
+	p, ok := c.source.(*prometheus.Source)
+	if !ok {
+		return "", c.why
+	}
+	return p.MemoryUsed(ctx, namespace, pod, container)
+}
+
 // alerts are the names of the alerts of a workload that fired at a time; none where Prometheus is not configured.
 func (s *sources) alerts(ctx context.Context, k bake.Key, at time.Time) ([]string, error) {
 	s.mu.RLock()
