@@ -26,8 +26,9 @@ type book struct {
 
 // look is when a workload's pods were read last, and how that went.
 type look struct {
-	at  time.Time
-	err error
+	at    time.Time
+	err   error
+	since time.Time // when it failed first of those in a row that did
 }
 
 func newBook() book {
@@ -81,7 +82,11 @@ func (s *book) lookOnce(ctx context.Context, w Workload, read func(context.Conte
 		err := read(ctx)
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.looked[w] = look{now, err}
+		l := look{at: now, err: err, since: now}
+		if before := s.looked[w]; before.err != nil {
+			l.since = before.since
+		}
+		s.looked[w] = l
 		s.forget(now)
 		return nil, err
 	})
@@ -91,6 +96,17 @@ func (s *book) lookOnce(ctx context.Context, w Workload, read func(context.Conte
 	case <-ctx.Done():
 		return fmt.Errorf("read the logs of %s: %w", w, ctx.Err())
 	}
+}
+
+// failsFor is for how long all looks at a workload have failed.
+func (s *book) failsFor(w Workload) time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l := s.looked[w]
+	if l.err == nil {
+		return 0
+	}
+	return l.at.Sub(l.since)
 }
 
 // meet is what is kept of a pod. The lock is held.

@@ -66,7 +66,10 @@ const (
 // Pods implements Cluster.
 func (a *API) Pods(ctx context.Context, w Workload) ([]Pod, error) {
 	list, err := a.Lister.List(ctx, w, maxListed)
-	if err != nil {
+	switch {
+	case apierrors.IsForbidden(err):
+		return nil, fmt.Errorf("%w: %w", ErrForbidden, err)
+	case err != nil:
 		return nil, err
 	}
 	out := make([]Pod, 0, len(list))

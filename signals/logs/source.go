@@ -34,6 +34,7 @@ const (
 	readFor    = 10 * time.Second
 	fresh      = 900 * time.Millisecond // what was read so long ago is not read again
 	maxPrepare = 64                     // workloads whose past is waiting to be read
+	transient  = time.Minute            // for how long a workload's logs must fail to be called out of reach
 )
 
 // Source answers questions about what pods write, by the Kubernetes API.
@@ -63,6 +64,8 @@ func (s *Source) Find(ctx context.Context, of signals.Subject) ([]signals.Found,
 	switch err := s.look(ctx, w); {
 	case errors.Is(err, ErrForbidden):
 		return absent(ErrForbidden.Error())
+	case err != nil && s.failsFor(w) < transient:
+		return nil, nil, fmt.Errorf("find %s: %w", Signal, err) // it is looked for again
 	case err != nil:
 		return absent(err.Error())
 	}

@@ -245,6 +245,36 @@ func TestSourceForgetsTheOldest(t *testing.T) {
 	}
 }
 
+// A failure that may pass is none of the workload's: it is looked for again. One that lasts is why it is not measured.
+func TestSourceIsFoundLater(t *testing.T) {
+	c := &written{now: start, err: errors.New("the node does not answer")}
+	c.pod(newPod, start.Add(-time.Minute), quiet)
+	s := sourceOf(c)
+	find := func(after time.Duration) (found, absent int, err error) {
+		c.at(start.Add(after))
+		f, a, err := s.Find(t.Context(), signals.Subject{Kind: "Deployment", Namespace: "shop", Name: "web", Signals: []string{Signal}})
+		return len(f), len(a), err
+	}
+	for _, step := range []struct {
+		after         time.Duration
+		err           error
+		found, absent int
+		fails         bool
+	}{
+		{0, c.err, 0, 0, true},
+		{30 * time.Second, c.err, 0, 0, true},
+		{40 * time.Second, nil, 1, 0, false},
+		{50 * time.Second, c.err, 0, 0, true},
+		{100 * time.Second, c.err, 0, 0, true},
+		{110 * time.Second, c.err, 0, 1, false},
+	} {
+		c.err = step.err
+		if found, absent, err := find(step.after); found != step.found || absent != step.absent || (err != nil) != step.fails {
+			t.Errorf("after %s: %d found, %d absent, %v", step.after, found, absent, err)
+		}
+	}
+}
+
 func TestSourceFaults(t *testing.T) {
 	c := &written{now: start, err: ErrForbidden}
 	c.pod(newPod, start.Add(-time.Minute), quiet)
