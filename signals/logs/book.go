@@ -161,11 +161,12 @@ func (s *book) readings(w Workload, q signals.Question) []signals.Reading {
 			known[name] = true
 		}
 	}
+	talk := talkative(baseline)
 	out := make([]signals.Reading, len(q.Bounds)-1)
 	for i := range out {
 		win := signals.Window{From: q.Bounds[i], To: q.Bounds[i+1]}
-		out[i] = signals.Reading{Window: win, Candidate: sideIn(win, candidate, func(name string) bool { return known[name] || len(baseline) == 0 }),
-			Baseline: sideIn(win, baseline, func(string) bool { return true })}
+		out[i] = signals.Reading{Window: win, Candidate: sideIn(win, candidate, talk, func(name string) bool { return known[name] || len(baseline) == 0 }),
+			Baseline: sideIn(win, baseline, false, func(string) bool { return true })}
 	}
 	return out
 }
@@ -198,12 +199,17 @@ func sideOf(q signals.Question, t *tally) int {
 	return neither
 }
 
-// sideIn is what some pods did in a window.
-func sideIn(w signals.Window, of []*tally, known func(string) bool) signals.Side {
+// sideIn is what some pods did in a window; others says that those they are compared with write all the time.
+func sideIn(w signals.Window, of []*tally, others bool, known func(string) bool) signals.Side {
 	out := signals.Side{Pods: map[string]signals.Counts{}}
 	kinds := map[string]int{}
+	silent := false
 	for _, t := range of {
-		seconds, bad := t.count(w.From, w.To)
+		seconds, bad := t.count(w.From, w.To, others)
+		if seconds == 0 && others {
+			all, _ := t.count(w.From, w.To, false)
+			silent = silent || all > 0
+		}
 		if seconds == 0 {
 			continue
 		}
@@ -211,7 +217,10 @@ func sideIn(w signals.Window, of []*tally, known func(string) bool) signals.Side
 		out.Counts, out.Pods[t.name] = out.Add(c), out.Pods[t.name].Add(c)
 		t.kinds(w.From, w.To, kinds)
 	}
-	if out.Requests == 0 {
+	switch {
+	case out.Requests == 0 && silent:
+		return signals.Side{Missing: signals.NoSeries, Detail: "they wrote nothing, while the pods of the old version write all the time"}
+	case out.Requests == 0:
 		return signals.Side{Missing: signals.NoSeries, Detail: "no log of such a pod was read"}
 	}
 	if len(kinds) > 0 {

@@ -70,6 +70,7 @@ func (s *Loki) entry(t *tally, c Container, lines []stored, from time.Time, sure
 		t.failed(f)
 	}}
 	for _, l := range lines {
+		t.said(l.at)
 		folder.Add(l.at, l.text)
 	}
 	if n := len(lines); n > 0 && (lines[n-1].at.Before(sure.to.Add(-unsure)) || folder.in == report) {

@@ -196,11 +196,15 @@ type part struct {
 	to        time.Time // up to where
 	spans     []run
 	failures  []Failure
+	said      []time.Time // when it wrote, a time or more in each stretch in which it did
 }
 
 func (p part) into(t *tally, now time.Time) {
 	for _, f := range p.failures {
 		t.failed(f)
+	}
+	for _, at := range p.said {
+		t.said(at)
 	}
 	for _, r := range p.spans {
 		t.ran(r.from, r.to)
@@ -238,6 +242,9 @@ func (s *Source) readRun(ctx context.Context, namespace, pod, container string, 
 		}
 		if from.IsZero() {
 			from = at
+		}
+		if n := len(into.said); n == 0 || at.Unix()/talkEvery != into.said[n-1].Unix()/talkEvery {
+			into.said = append(into.said, at)
 		}
 		to = at
 		folder.Add(at, text)
