@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"pgregory.net/rapid"
+
 	"github.com/bakewatch/bakewatch/signals"
 )
 
@@ -387,4 +389,45 @@ func (a answers) RoundTrip(*http.Request) (*http.Response, error) {
 	w := httptest.NewRecorder()
 	_, _ = w.WriteString(string(a))
 	return w.Result(), nil
+}
+
+// Read bit by bit or all at once, whatever was written and however late it arrived: the same seconds are known, and bad.
+func TestLokiInAnySteps(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		said := map[int64]string{}
+		born := start.Add(-time.Minute)
+		said[born.Unix()] = "level=info msg=begins"
+		for range rapid.IntRange(0, 60).Draw(rt, "lines") {
+			at := born.Unix() + int64(rapid.IntRange(0, 240).Draw(rt, "at"))
+			said[at] = rapid.SampledFrom([]string{"level=info msg=on", "ERROR boom 7", "Traceback (most recent call last):\n  File x\nKeyError: 'cart'", "plain"}).Draw(rt, "line")
+		}
+		late := time.Duration(rapid.IntRange(0, int(lokiLag/time.Second)).Draw(rt, "late")) * time.Second
+		a := &agents{written: &written{now: start}, shipped: func(string) time.Duration { return late }}
+		a.pod(newPod, born, func(at time.Time) string { return said[at.Unix()] })
+		steps := lokiOf(t, a)
+		now := start
+		for now.Before(start.Add(3 * time.Minute)) {
+			a.at(now)
+			if _, err := steps.Read(t.Context(), about(now.Add(-lokiLag), 1)); err != nil {
+				rt.Fatal(err)
+			}
+			now = now.Add(time.Duration(rapid.IntRange(1, 40).Draw(rt, "step")) * time.Second)
+		}
+		a.at(now)
+		q := about(now.Add(-lokiLag-unsure).Truncate(10*time.Second), 12)
+		got, err := steps.Read(t.Context(), q)
+		if err != nil {
+			rt.Fatal(err)
+		}
+		want, err := lokiOf(t, a).Read(t.Context(), q)
+		if err != nil {
+			rt.Fatal(err)
+		}
+		for i := range want {
+			g, w := got[i].Candidate, want[i].Candidate
+			if g.Missing != w.Missing || g.Counts != w.Counts || g.Requests > 10 || g.Errors > g.Requests {
+				rt.Errorf("window %d: %s in steps, %s at once", i, counts(g), counts(w))
+			}
+		}
+	})
 }
