@@ -598,7 +598,7 @@ type Suspicion struct {
 
 // BlindSource is a source that answered none of the bake's questions for two ticks or more.
 type BlindSource struct {
-	// Source is its name: prometheus, datadog, logs or probe.
+	// Source is its name: prometheus, datadog, loki, logs or probe.
 	Source string `json:"source"`
 	// Since is the end of the last tick that it answered.
 	Since metav1.MicroTime `json:"since"`

@@ -70,7 +70,7 @@ func TestListsAreFewWherePodsAreMany(t *testing.T) {
 		pods      int
 		step      time.Duration // between those who ask
 		lists, mb int64         // at most, in ten minutes
-	}{{2000, 5 * time.Second, 15, 60}, {300, 2 * time.Second, 100, 60}, {3, 500 * time.Millisecond, 1200, 10}} {
+	}{{1000, 10 * time.Second, 30, 60}, {100, 2 * time.Second, 240, 60}, {3, time.Second, 600, 10}} {
 		synctest.Test(t, func(t *testing.T) {
 			server := serverOf(t, c.pods)
 			l := &Lister{Client: server.client(t)}
