@@ -35,8 +35,8 @@ type Folder struct {
 	in     stack
 	at     time.Time
 	last   time.Time // when its newest line was written
-	title  string // of the failure that is being read; empty: it is not known yet
-	folded int    // lines that went on with it
+	title  string    // of the failure that is being read; empty: it is not known yet
+	folded int       // lines that went on with it
 	// chained says that another traceback of Python goes on with it.
 	chained bool
 }
