@@ -59,6 +59,9 @@ func (l *Loop) lookAtPods(ctx context.Context, k Key, w *work, s State) *decide.
 	}
 	w.unprobed = len(look.Candidate) > 0 && !slices.ContainsFunc(look.Candidate, func(p signals.PodState) bool { return p.Probed })
 	w.unseen, w.stuck = "", decide.JudgePods(look, rev(s.Bake.Spec.To), from, givenUp)
+	if w.stuck != nil && w.stuck.Code == decide.CodeOOMKilled && l.tellUsed(ctx, k, w, look.Candidate) {
+		w.stuck = decide.JudgePods(look, rev(s.Bake.Spec.To), from, givenUp)
+	}
 	return w.stuck
 }
 

@@ -219,6 +219,7 @@ func (l *Loop) judge(ctx context.Context, k Key, w *work, now, start time.Time) 
 	if !signals.NamesTell(k.Kind) {
 		src = l.meet(ctx, w, &q, candidate)
 	}
+	w.evidence.pasts = w.bake.Status.Pasts
 	w.evidence.read(ctx, src, q, edge)
 	in := w.evidence.input(to, from, measured, l.deploys.since(k.Namespace, q.past.from))
 	v := decide.Judge(in)
@@ -327,6 +328,11 @@ func (l *Loop) carry(ctx context.Context, k Key, e *entry, s State, step Step) e
 		return l.end(ctx, k, e, step)
 	default:
 		return fmt.Errorf("a step called %q is not known", step.Do)
+	}
+	switch step.Do {
+	case Open, Begin, Find, Complete:
+		l.keepPast(ctx, k, w, st)
+	default: // it is known by then, or of no use any more
 	}
 	if err := l.save(ctx, e, b); err != nil {
 		return err

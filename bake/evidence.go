@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"time"
 
+	"github.com/bakewatch/bakewatch/api/v1alpha1"
 	"github.com/bakewatch/bakewatch/decide"
 	"github.com/bakewatch/bakewatch/policy"
 	"github.com/bakewatch/bakewatch/signals"
@@ -18,6 +19,7 @@ type evidence struct {
 	interval time.Duration
 	signals  map[string]*track // by the signals' keys
 	judgedTo time.Time         // newest edge that was read
+	pasts    []v1alpha1.Past   // that are on record
 
 	// lives are the candidate's pods so far, where their names do not tell, crew how those are that are there now.
 	lives map[string]time.Time
@@ -66,7 +68,7 @@ func (v *evidence) read(ctx context.Context, src Source, q question, edge time.T
 			continue // its source knows nothing of the bake yet
 		}
 		if t.history == nil || t.history.total.Missing == signals.Failed {
-			t.history = q.history(ctx, src, s)
+			t.history = v.recalled(s.Key(), q.history(ctx, src, s))
 		}
 		t.extend(ctx, src, q, s, v, edge)
 		if t.others == nil && len(t.history.others) > 0 {

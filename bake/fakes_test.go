@@ -461,6 +461,7 @@ var errKilled = errors.New("this process was killed")
 
 // process is one run of the daemon over the cluster. It dies before or after its nth write; every later call of it fails.
 type process struct {
+	remembers time.Time // since when it has counted runs of flows
 	*cluster
 	t      *testing.T
 	loop   *Loop

@@ -44,11 +44,13 @@ type Options struct {
 	// Alerts are the names of the alerts of a workload that fired at a time; nil: they are not looked for.
 	Alerts func(ctx context.Context, k Key, at time.Time) ([]string, error)
 	// Report is the report of a Bake that has ended, for those receivers that take one; nil: there is none.
-	Report  func(*v1alpha1.Bake) string
-	Log     *zap.Logger
-	Metrics *Metrics
-	Since   time.Time // when guarding began: rollouts before it are the way things were
-	Workers int       // how many workloads are worked on at once
+	Report func(*v1alpha1.Bake) string
+	// MemoryUsed is the most that a container was seen to use, in words, empty if that is not known; nil: it is not looked for.
+	MemoryUsed func(ctx context.Context, namespace, pod, container string) (string, error)
+	Log        *zap.Logger
+	Metrics    *Metrics
+	Since      time.Time // when guarding began: rollouts before it are the way things were
+	Workers    int       // how many workloads are worked on at once
 }
 
 // Loop drives every bake: it looks at one workload at a time, takes the steps that are due, and looks again later. There
@@ -99,6 +101,7 @@ type work struct {
 	stuck    *decide.PodFinding
 	old      []signals.PodState // the old pods as they were when they were looked at last
 	unseen   string
+	used     map[string]string // how much memory its pods were seen to use that were killed for want of it
 	// unprobed says that no container of the new pods has a readiness probe.
 	unprobed bool
 	// notGentle is what keeps a canary from being as gentle as policy says.

@@ -220,7 +220,15 @@ func (p *process) Read(_ context.Context, q signals.Question) ([]signals.Reading
 	if err := p.gone(); err != nil {
 		return nil, err
 	}
-	return p.read(q)
+	rs, err := p.read(q)
+	if q.From() == signals.Probe {
+		for i, r := range rs {
+			if r.Window.From.Before(p.remembers) { // it was not counted by this process
+				rs[i].Candidate, rs[i].Baseline = signals.Side{Missing: signals.NoSeries}, signals.Side{Missing: signals.NoSeries}
+			}
+		}
+	}
+	return rs, err
 }
 
 // recordsOf is the process as Records: its method names would collide with the Source's.

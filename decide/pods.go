@@ -229,8 +229,13 @@ func describe(p signals.PodState, pods int) string {
 		return what + of + " " + ended(p) + ", the last time with exit code " + fmt.Sprint(t.ExitCode)
 	case signals.OOMKilled:
 		limit := "it has no memory limit"
-		if t.Limit != "" {
+		switch {
+		case t.Limit != "" && t.Used != "":
+			limit = "it was seen to use " + t.Used + " of its memory limit of " + t.Limit
+		case t.Limit != "":
 			limit = "its memory limit is " + t.Limit
+		case t.Used != "":
+			limit = "it was seen to use " + t.Used + ", and has no memory limit"
 		}
 		return what + of + " was OOMKilled, " + ended(p) + "; " + limit
 	case signals.ImagePull:

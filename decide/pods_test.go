@@ -71,6 +71,8 @@ func TestJudgePods(t *testing.T) {
 
 		"no memory": {candidate: pods{podThat("new-1", oom, endsIn(2, time.Second)), podThat("new-2", oom, endsIn(3, time.Second))}, baseline: pods{well, podThat("old-2", nil)}, want: FaultOwn,
 			says: "oom-killed: no pod of rev 2 can run: container app of new-1 and of 1 more was OOMKilled, ended 2 times; its memory limit is 64Mi; 2 pods of rev 1 run"},
+		"no memory, and how much it used": {candidate: pods{podThat("new-1", &signals.Trouble{Cause: signals.OOMKilled, Container: "app", Limit: "64Mi", Used: "63Mi"}, endsIn(2, time.Second))}, want: FaultOwn,
+			says: "oom-killed: no pod of rev 2 can run: container app of new-1 was OOMKilled, ended 2 times; it was seen to use 63Mi of its memory limit of 64Mi"},
 
 		"no such image":             {candidate: pods{podThat("new-1", pull(signals.NotFound))}, baseline: pods{well}, want: FaultOwn, says: "image-pull: no pod of rev 2 can run: image web:v2 of container app of new-1 cannot be pulled, the registry does not have it"},
 		"no such image; others too": {candidate: pods{podThat("new-1", pull(signals.NotFound))}, baseline: pods{well}, elsewhere: []signals.Pulling{denied}, want: FaultOwn},

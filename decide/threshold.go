@@ -2,6 +2,7 @@ package decide
 
 import (
 	"math"
+	"strings"
 
 	"github.com/bakewatch/bakewatch/signals"
 )
@@ -232,6 +233,14 @@ func (e Evidence) total() totals {
 	return t
 }
 
+// in is what a source says beside a sentence, in brackets; nothing where it only says once more that there is nothing.
+func in(detail string) string {
+	if detail == "" || strings.HasPrefix(detail, "no ") {
+		return ""
+	}
+	return " (" + detail + ")"
+}
+
 // blindness says why the candidate could not be read in most ticks.
 func (e Evidence) blindness(t totals) (code, clause string) {
 	if len(e.Ticks) == 0 {
@@ -245,10 +254,13 @@ func (e Evidence) blindness(t totals) (code, clause string) {
 			newest = r.Candidate
 		}
 	}
-	if none := missing[signals.NoSeries]; none > missing[signals.Failed] && none+missing[signals.Failed] == len(e.Ticks) {
-		if e.served(t) >= e.Threshold.MinRequests {
-			return CodeSilent, "the new pods have no series, while the old ones did"
-		}
+	none := missing[signals.NoSeries]
+	switch mostly := none > missing[signals.Failed] && none+missing[signals.Failed] == len(e.Ticks)-t.spoke; {
+	case mostly && e.served(t) >= e.Threshold.MinRequests && t.spoke == 0:
+		return CodeSilent, "the new pods have no series, while the old ones did" + in(newest.Detail)
+	case mostly && e.served(t) >= e.Threshold.MinRequests:
+		return CodeSilent, "the new pods have no series in " + number(float64(none)) + " of " + ticks(len(e.Ticks)) + ", while the old ones did" + in(newest.Detail)
+	case mostly && t.spoke == 0:
 		return CodeNoSeries, "no series for this workload"
 	}
 	return CodeBlind, "could not be read in " + number(float64(len(e.Ticks)-t.spoke)) + " of " + ticks(len(e.Ticks)) + " (" + why(newest) + ")"

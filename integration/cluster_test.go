@@ -34,6 +34,7 @@ type cluster struct {
 	Grafana      string `json:"grafana"`
 	Webhook      string `json:"webhook"`
 	Datadog      string `json:"datadog"`
+	Loki         string `json:"loki"`
 	Control      string `json:"control"`
 
 	client          kubernetes.Interface // the administrator's

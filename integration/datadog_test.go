@@ -15,7 +15,13 @@ import (
 // datadog asks the cluster's Datadog stand-in to change: a fault, other keys, or, by DELETE, nothing wrong any more.
 func (s *stage) datadog(method, path, body string) {
 	s.t.Helper()
-	req, err := http.NewRequestWithContext(s.context(), method, s.Datadog+path, strings.NewReader(body))
+	s.standIn(method, s.Datadog+path, body)
+}
+
+// standIn asks one of the cluster's stand-ins to change.
+func (s *stage) standIn(method, url, body string) {
+	s.t.Helper()
+	req, err := http.NewRequestWithContext(s.context(), method, url, strings.NewReader(body))
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -25,7 +31,7 @@ func (s *stage) datadog(method, path, body string) {
 	}
 	defer func() { _ = res.Body.Close() }()
 	if res.StatusCode != http.StatusOK {
-		s.t.Fatalf("%s %s: %s", method, path, res.Status)
+		s.t.Fatalf("%s %s: %s", method, url, res.Status)
 	}
 }
 

@@ -73,7 +73,8 @@ func TestAUserFlowThatFailsIsRolledBack(t *testing.T) {
 	}
 }
 
-// With one replica no old pod serves beside the new one: it is compared with the runs before the rollout.
+// With one replica no old pod serves beside the new one: it is compared with the runs before the rollout, also when the daemon is
+// killed and started anew meanwhile.
 func TestAUserFlowOfASingleReplica(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
@@ -82,7 +83,14 @@ func TestAUserFlowOfASingleReplica(t *testing.T) {
 	d := s.daemon(rules{more: flowRules, signals: byPod})
 	s.ran(d, "passed", 40)
 	s.deploy(failing(one("b")))
-	onlyTheFlow(t, s.rolledBack("web", 1, 2, "a", 1, "threshold"))
+	s.inPhase("web", 2, v1alpha1.PhaseRolling, v1alpha1.PhaseBaking)
+	d.kill()
+	d.start()
+	b := s.rolledBack("web", 1, 2, "a", 1, "threshold")
+	onlyTheFlow(t, b)
+	if len(b.Status.Pasts) == 0 {
+		t.Error("the runs before the rollout are not on record")
+	}
 }
 
 // What was broken before is not the new version's fault.

@@ -47,6 +47,7 @@ type Watch struct {
 type Sources struct {
 	Prometheus Prometheus `json:"prometheus"`
 	Datadog    *Datadog   `json:"datadog,omitempty"` // nil: not asked
+	Loki       *Loki      `json:"loki,omitempty"`    // likewise
 }
 
 // HTTP is how a service is reached. Secrets are never here, only the absolute paths of files that hold them.

@@ -84,7 +84,7 @@ func (k *checker) askable(path string, s Sources, rules map[string]SignalRule) {
 		if rules[name].Datadog != nil && s.Datadog == nil {
 			k.errorf(join(at, "datadog"), "cannot be asked: sources.datadog is missing; configure it, or remove the queries")
 		}
-		if rules[name].Prometheus != nil && s.Datadog != nil && !s.Prometheus.configured() {
+		if rules[name].Prometheus != nil && (s.Datadog != nil || s.Loki != nil) && !s.Prometheus.configured() {
 			k.errorf(join(at, "prometheus"), "cannot be asked: sources.prometheus is missing; configure it, or remove the queries")
 		}
 	}

@@ -70,6 +70,9 @@ func (c *Config) fill() {
 	if c.Git != nil {
 		c.Git.fill()
 	}
+	if c.Sources.Loki != nil {
+		c.Sources.Loki.fill()
+	}
 	a := &c.Announce
 	if a.Grafana != nil {
 		a.Grafana.fill()

@@ -315,10 +315,13 @@ func (k *checker) sources(s Sources) {
 	if s.Datadog != nil {
 		k.datadog(*s.Datadog)
 	}
+	if s.Loki != nil {
+		k.loki(*s.Loki)
+	}
 }
 
 // any reports whether any source is configured.
-func (s Sources) any() bool { return s.Prometheus.configured() || s.Datadog != nil }
+func (s Sources) any() bool { return s.Prometheus.configured() || s.Datadog != nil || s.Loki != nil }
 
 // configured reports whether anything was written of it.
 func (p Prometheus) configured() bool { return !reflect.DeepEqual(p, Default().Sources.Prometheus) }

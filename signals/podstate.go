@@ -46,6 +46,7 @@ type Trouble struct {
 	Pull      PullFail `json:"pull,omitempty"`    // how it fails
 	Missing   string   `json:"missing,omitempty"` // of a ConfigError, if the cluster names it, as in Uses
 	Limit     string   `json:"limit,omitempty"`   // memory limit of an OOMKilled container; empty: it has none
+	Used      string   `json:"used,omitempty"`    // memory that it was seen to use at most; empty: not known
 	ExitCode  int32    `json:"exitCode,omitempty"`
 	OwnFault  bool     `json:"ownFault,omitempty"` // of a RunError: the message says that it is the image's, or the spec's, on any node
 }

@@ -79,6 +79,7 @@ const (
 	Datadog    = "datadog"
 	Kubernetes = "kubernetes"
 	Logs       = "logs"
+	Loki       = "loki"
 	Probe      = "probe"
 )
 

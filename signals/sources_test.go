@@ -58,6 +58,13 @@ func client(t *testing.T, s server) kubernetes.Interface {
 	return c
 }
 
+// podOf is a cluster that has one new pod of whatever workload.
+type podOf struct{}
+
+func (podOf) Pods(context.Context, logs.Workload) ([]logs.Pod, error) {
+	return []logs.Pod{{Name: "web-557975f8ff-bcdef", UID: "u", Born: time.Now().Add(-time.Hour)}}, nil
+}
+
 var adapters = []adapter{
 	{"prometheus", signals.Query{By: signals.ByPod, Errors: `r{code="500"}`, Requests: "r"}, 0, func(t *testing.T, at server, measured *upstream.Metrics) source {
 		s, err := prometheus.New(prometheus.Options{URL: at.url, Timeout: patience, Metrics: measured})
@@ -84,6 +91,13 @@ var adapters = []adapter{
 		c := client(t, at)
 		return logs.New(&logs.API{Client: c, Lister: &states.Lister{Client: c}}, measured, zap.NewNop())
 	}},
+	{"loki", signals.Query{Source: signals.Loki, By: signals.ByPod, Errors: "bad seconds", Requests: "seconds"}, 0, func(t *testing.T, at server, measured *upstream.Metrics) source {
+		s, err := logs.NewLoki(logs.LokiOptions{URL: at.url, Timeout: patience, Cluster: podOf{}, Metrics: measured})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}},
 	{"probe", signals.Query{Source: signals.Probe, By: signals.ByPod, Flow: `{"name":"x","steps":[{"name":"s","http":{"path":"/","port":"8080"}}]}`}, 0, func(t *testing.T, at server, measured *upstream.Metrics) source {
 		metrics, err := probe.NewMetrics(promclient.NewRegistry())
 		if err != nil {
@@ -107,6 +121,10 @@ func nothing(w http.ResponseWriter, r *http.Request) {
 		answer = `{"kind":"PodList","apiVersion":"v1","metadata":{"resourceVersion":"1"},"items":[]}`
 	case strings.Contains(path, "/deployments/"):
 		answer = `{"kind":"Deployment","apiVersion":"apps/v1","metadata":{"name":"web","namespace":"shop","uid":"u"},"spec":{"selector":{"matchLabels":{"app":"web"}}}}`
+	case path == "/loki/api/v1/series":
+		answer = `{"status":"success","data":[]}`
+	case path == "/loki/api/v1/query_range":
+		answer = `{"status":"success","data":{"resultType":"streams","result":[],"stats":{}}}`
 	case path == "/api/v1/query", strings.HasSuffix(path, "/query") && r.URL.Query().Has("from"):
 		answer = `{"status":"success","data":{"resultType":"matrix","result":[]}}`
 		if q := r.URL.Query(); q.Has("from") {

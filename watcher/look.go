@@ -10,7 +10,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/bakewatch/bakewatch/api/v1alpha1"
 	"github.com/bakewatch/bakewatch/bake"
@@ -83,7 +82,10 @@ func (w *Watcher) Look(ctx context.Context, k bake.Key, r v1alpha1.Revision) (si
 		}
 	}
 	if pulls {
-		return out, Explain(w.elsewhere(ctx, k, selector, &out), "look at the other pods of namespace "+k.Namespace)
+		if err := w.elsewhere(ctx, k, selector, &out); err != nil {
+			return out, Explain(err, "look at the other pods of namespace "+k.Namespace)
+		}
+		w.inOtherNamespaces(ctx, k, &out)
 	}
 	return out, nil
 }
@@ -122,31 +124,4 @@ func (w *Watcher) ask(ctx context.Context, p *corev1.Pod, out *signals.PodLook) 
 	i := slices.IndexFunc(out.Candidate, func(s signals.PodState) bool { return s.Name == p.Name })
 	out.Candidate[i] = states.State(p, list.Items, out.At)
 	return nil
-}
-
-// elsewhere looks for pods of other workloads of the namespace that cannot pull their images.
-func (w *Watcher) elsewhere(ctx context.Context, k bake.Key, mine labels.Selector, out *signals.PodLook) error {
-	seen := map[types.UID]bool{}
-	return w.eachPod(ctx, k.Namespace, labels.Everything(), maxPods, func(p *corev1.Pod) (more bool) {
-		if mine.Matches(labels.Set(p.Labels)) {
-			return true
-		}
-		s := states.State(p, nil, out.At)
-		if s.Going || s.Trouble == nil || s.Trouble.Cause != signals.ImagePull {
-			return true
-		}
-		owner := metav1.GetControllerOf(p)
-		if owner != nil && seen[owner.UID] {
-			return true
-		}
-		name := p.Name
-		if owner != nil {
-			seen[owner.UID] = true
-			if name = signals.WorkloadOf(p.Name); name == "" {
-				name = owner.Name
-			}
-		}
-		out.Elsewhere = append(out.Elsewhere, signals.Pulling{Workload: name, Image: s.Trouble.Image, Pull: s.Trouble.Pull})
-		return len(out.Elsewhere) < maxLooked
-	})
 }

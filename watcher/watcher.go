@@ -24,6 +24,7 @@ type Watcher struct {
 	client  kubernetes.Interface
 	watches []*watch
 	log     *zap.Logger
+	pulls   pulls
 }
 
 // watch is the watch of one kind in one namespace.

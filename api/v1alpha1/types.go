@@ -478,6 +478,22 @@ type BakeStatus struct {
 	// It is no verdict.
 	// +optional
 	Suspicion *Suspicion `json:"suspicion,omitempty"`
+	// Pasts are what sources that forget knew of the time before the rollout: what the new version is compared with, should the
+	// daemon be restarted.
+	// +kubebuilder:validation:MaxItems=32
+	// +optional
+	Pasts []Past `json:"pasts,omitempty"`
+}
+
+// Past is what was counted of a signal before the rollout, in spans of time of the same length.
+type Past struct {
+	// Signal is its name and source: flow-checkout@probe.
+	// +kubebuilder:validation:MaxLength=200
+	Signal string `json:"signal"`
+	// Blocks are the counts, the oldest first: requests, or requests:errors, or - where nothing is known; x5 stands for five of
+	// them in a row.
+	// +kubebuilder:validation:MaxLength=16384
+	Blocks string `json:"blocks"`
 }
 
 // ScaleDown is the record of replicas that were lowered, because the new version's pods were killed for want of memory again and
@@ -612,7 +628,7 @@ type Suspicion struct {
 
 // BlindSource is a source that answered none of the bake's questions for two ticks or more.
 type BlindSource struct {
-	// Source is its name: prometheus, datadog, logs or probe.
+	// Source is its name: prometheus, datadog, loki, logs or probe.
 	Source string `json:"source"`
 	// Since is the end of the last tick that it answered.
 	Since metav1.MicroTime `json:"since"`

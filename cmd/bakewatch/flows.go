@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"slices"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -35,13 +34,6 @@ func (g *guard) changed(k bake.Key, loop *bake.Loop, watch *watcher.Watcher) {
 	loop.Notice(k)
 	if s := watch.Sight(k); s.Exists && !s.Complete() {
 		g.source.flows.Stir(probe.Workload{Kind: k.Kind, Namespace: k.Namespace, Name: k.Name})
-	}
-}
-
-// readAhead has the old pods' logs read while they are there.
-func (g *guard) readAhead(k bake.Key, by []string) {
-	if slices.Contains(by, policy.Logs) {
-		g.source.logs.Prepare(k.Kind, k.Namespace, k.Name)
 	}
 }
 

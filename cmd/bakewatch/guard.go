@@ -182,7 +182,7 @@ func (g *guard) lead(ctx context.Context) error {
 		Reverter: g.reverter(),
 		Releases: &helm.Releases{Config: g.kube, Client: g.client, Log: g.log},
 		Source:   g.source, Lag: g.source.lag, Finder: finder, Records: bakes, Teller: g.teller, Recorder: g.recorder,
-		Policy: g.live.Current, Log: g.log, Metrics: g.metrics, Since: since, Prepare: g.readAhead, Migrations: g.migrations, Alerts: g.source.alerts,
+		Policy: g.live.Current, Log: g.log, Metrics: g.metrics, Since: since, Prepare: g.readAhead, Migrations: g.migrations, Alerts: g.source.alerts, MemoryUsed: g.source.memoryUsed,
 		Report: func(b *v1alpha1.Bake) string { return hands.Issue(b, maxIssue) },
 	})
 	go watch.Run(ctx)

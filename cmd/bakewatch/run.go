@@ -147,8 +147,9 @@ func daemon(ctx context.Context, f runFlags, log *zap.Logger) error {
 	}
 	lister := &podstates.Lister{Client: reader}
 	flows := probe.New(probe.Options{Cluster: &probe.API{Client: reader, Pods: lister}, Metrics: flowMetrics, Sources: sourceMetrics, Log: log})
-	lines := logs.New(&logs.API{Client: reader, Lister: lister}, sourceMetrics, log)
-	source := &sources{metrics: sourceMetrics, budget: &datadog.Budget{}, flows: flows, logs: lines, troubles: troubles, log: log}
+	pods := &logs.API{Client: reader, Lister: lister}
+	lines := logs.New(pods, sourceMetrics, log)
+	source := &sources{metrics: sourceMetrics, budget: &datadog.Budget{}, flows: flows, logs: lines, pods: pods, troubles: troubles, log: log}
 	guard := newGuard(f, kube, client, namespace, identity, live, source, troubles, reg, log)
 	desk := announce.New(log, reg, guard.delivered)
 	tell := &receivers{desk: desk, client: client, identity: identity, troubles: troubles, log: log}

@@ -38,6 +38,7 @@ type sources struct {
 	budget   *datadog.Budget // of requests to Datadog, whatever its configuration
 	flows    *probe.Source   // always there: a bake that goes on may have flows that the policy of now has not
 	logs     *logs.Source    // likewise
+	pods     logs.Cluster    // whose lines Loki has
 	troubles *web.Troubles
 	log      *zap.Logger
 
@@ -106,6 +107,9 @@ func (s *sources) wanted(c *policy.Config) map[string]recipe {
 	if d := c.Sources.Datadog; d != nil {
 		out[signals.Datadog] = recipe{*d, func() (metricsSource, error) { return s.buildDatadog(*d) }}
 	}
+	if l := c.Sources.Loki; l != nil {
+		out[signals.Loki] = recipe{*l, func() (metricsSource, error) { return s.loki(*l) }}
+	}
 	return out
 }
 
@@ -125,6 +129,7 @@ func (s *sources) Read(ctx context.Context, q signals.Question) ([]signals.Readi
 
 // finders are the sources that can be asked what measures a workload.
 func (s *sources) finders() map[string]discover.Source {
+	loki := s.lokiNow()
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	out := map[string]discover.Source{}
@@ -133,6 +138,7 @@ func (s *sources) finders() map[string]discover.Source {
 			out[name] = c.source
 		}
 	}
+	linesFrom(loki, s.logs, out)
 	return out
 }
 
@@ -160,6 +166,21 @@ func (s *sources) keepChecking(ctx context.Context) error {
 		case <-tick.C:
 		}
 	}
+}
+
+// memoryUsed is the most memory that a container was seen to use, in words; empty where Prometheus does not know.
+func (s *sources) memoryUsed(ctx context.Context, namespace, pod, container string) (string, error) {
+	s.mu.RLock()
+	c := s.current[signals.Prometheus]
+	s.mu.RUnlock()
+	if c == nil {
+		return "", nil
+	}
+	p, ok := c.source.(*prometheus.Source)
+	if !ok {
+		return "", c.why
+	}
+	return p.MemoryUsed(ctx, namespace, pod, container)
 }
 
 // alerts are the names of the alerts of a workload that fired at a time; none where Prometheus is not configured.

@@ -27,6 +27,8 @@ type Options struct {
 	Nodes     int    // how many Node objects to own
 	PodPrefix string // first two octets of the pods' addresses, such as "127.10"
 	Version   string // Kubernetes version the nodes report
+	// Lines, if set, takes each line that a container writes. It must not block.
+	Lines func(namespace, pod, container string, at time.Time, text string)
 	// Crash and drain times; zero means the defaults. Tests shorten them.
 	Timing Timing
 }

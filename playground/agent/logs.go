@@ -19,11 +19,23 @@ type logLine struct {
 type logBuffer struct {
 	mu    sync.Mutex
 	lines []logLine
-	total int           // lines ever printed
-	more  chan struct{} // closed and replaced when a line is added
+	total int                             // lines ever printed
+	more  chan struct{}                   // closed and replaced when a line is added
+	sink  func(at time.Time, text string) // takes each line, too; may be nil
 }
 
 func newLogBuffer() *logBuffer { return &logBuffer{more: make(chan struct{})} }
+
+// newLog is where the next run of the pod's container writes to.
+func (p *pod) newLog() *logBuffer {
+	l := newLogBuffer()
+	if lines := p.agent.opts.Lines; lines != nil {
+		l.sink = func(at time.Time, text string) {
+			lines(p.obj.Namespace, p.obj.Name, p.obj.Spec.Containers[0].Name, at, text)
+		}
+	}
+	return l
+}
 
 func (l *logBuffer) print(text string) {
 	l.mu.Lock()
@@ -31,7 +43,11 @@ func (l *logBuffer) print(text string) {
 	if len(l.lines) >= keepLines {
 		l.lines = slices.Delete(l.lines, 0, keepLines/10)
 	}
-	l.lines = append(l.lines, logLine{time.Now(), text})
+	now := time.Now()
+	l.lines = append(l.lines, logLine{now, text})
+	if l.sink != nil {
+		l.sink(now, text)
+	}
 	l.total++
 	close(l.more)
 	l.more = make(chan struct{})

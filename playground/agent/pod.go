@@ -37,7 +37,8 @@ type pod struct {
 }
 
 func newPod(a *Agent, n node, obj *corev1.Pod) *pod {
-	p := &pod{agent: a, node: n, obj: obj, status: newStatus(a.opts.Client, n, obj), done: make(chan struct{}), started: time.Now(), logs: newLogBuffer()}
+	p := &pod{agent: a, node: n, obj: obj, status: newStatus(a.opts.Client, n, obj), done: make(chan struct{}), started: time.Now()}
+	p.logs = p.newLog()
 	p.restarts = p.status.want.ContainerStatuses[0].RestartCount
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	return p
@@ -154,7 +155,7 @@ type ending struct {
 func (p *pod) runContainer() (ending, error) {
 	b, timing := p.behavior, p.agent.opts.Timing
 	p.mu.Lock()
-	p.previous, p.logs = p.logs, newLogBuffer()
+	p.previous, p.logs = p.logs, p.newLog()
 	proc := newProcess(b, fmt.Sprintf("%s/%d", p.obj.UID, p.restarts), &p.tally, p.logs)
 	p.proc = proc
 	p.mu.Unlock()

@@ -22,6 +22,7 @@ const (
 	Grafana      = "grafana"
 	Webhook      = "webhook"
 	Datadog      = "datadog"
+	Loki         = "loki"
 	Control      = "control"
 )
 
@@ -37,6 +38,7 @@ var endpoints = []endpoint{
 	{Grafana, "the Grafana stand-in", 13000},
 	{Webhook, "the webhook stand-in", 18080},
 	{Datadog, "the Datadog stand-in", 18126},
+	{Loki, "the Loki stand-in", 13100},
 	{Control, "the playground's control endpoint", 16480},
 }
 

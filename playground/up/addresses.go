@@ -23,6 +23,7 @@ type Addresses struct {
 	Grafana      string `json:"grafana"`
 	Webhook      string `json:"webhook"`
 	Datadog      string `json:"datadog"`
+	Loki         string `json:"loki"`
 	Control      string `json:"control"`
 	PodPrefix    string `json:"podPrefix"`
 	PID          int    `json:"pid"`
@@ -68,6 +69,7 @@ func (a Addresses) table(dir string) string {
 		{"Grafana stand-in", a.Grafana, "what it was sent: /_sent"},
 		{"webhook stand-in", a.Webhook, "what it was sent: /_sent"},
 		{"Datadog stand-in", a.Datadog, "Prometheus' samples by Datadog's API: PUT /_fault, /_sent"},
+		{"Loki stand-in", a.Loki, "the pods' lines by Loki's API: PUT /_fault, /_sent"},
 		{"control", a.Control, "/state; POST /outage/apiserver?for=60s, /prometheus/stop, /prometheus/start"},
 	} {
 		if row[1] != "" {

@@ -37,6 +37,7 @@ type playground struct {
 	generator    *traffic.Generator
 	prometheus   *prom.Server
 	alertmanager *prom.Server
+	loki         *standins.Loki // has the lines of all pods
 	outage       outage
 	stops        []func() error // in the order of starting
 }
@@ -54,7 +55,7 @@ func Run(ctx context.Context, opts Options) (err error) {
 		return err
 	}
 	defer lock.release()
-	p := &playground{opts: opts, began: time.Now()}
+	p := &playground{opts: opts, began: time.Now(), loki: standins.NewLoki()}
 	if err := p.prepare(); err != nil {
 		return err
 	}
@@ -93,7 +94,7 @@ func (p *playground) prepare() (err error) {
 	}
 	used := []string{ports.APIServer, ports.Control}
 	if !p.opts.ControlPlaneOnly {
-		used = append(used, ports.Prometheus, ports.Alertmanager, ports.Grafana, ports.Webhook, ports.Datadog)
+		used = append(used, ports.Prometheus, ports.Alertmanager, ports.Grafana, ports.Webhook, ports.Datadog, ports.Loki)
 	}
 	if err := p.ports.Check(used...); err != nil {
 		return err
@@ -172,7 +173,7 @@ func (p *playground) start(ctx context.Context) (err error) {
 }
 
 func (p *playground) startPods(ctx, bg context.Context) error {
-	a, err := agent.New(agent.Options{Client: p.cluster.Client, Nodes: p.opts.Nodes, PodPrefix: p.opts.PodPrefix, Version: p.opts.Version})
+	a, err := agent.New(agent.Options{Client: p.cluster.Client, Nodes: p.opts.Nodes, PodPrefix: p.opts.PodPrefix, Version: p.opts.Version, Lines: p.loki.Add})
 	if err != nil {
 		return err
 	}
@@ -230,7 +231,10 @@ func (p *playground) startStandins(bg context.Context) error {
 	if err := serve(bg, p.ports.Addr(ports.Datadog), standins.NewDatadog("http://"+p.ports.Addr(ports.Prometheus))); err != nil {
 		return fmt.Errorf("datadog stand-in: %w", err)
 	}
-	p.say("stand-ins for Grafana, Datadog and a webhook receiver listen")
+	if err := serve(bg, p.ports.Addr(ports.Loki), p.loki); err != nil {
+		return fmt.Errorf("loki stand-in: %w", err)
+	}
+	p.say("stand-ins for Grafana, Datadog, Loki and a webhook receiver listen")
 	return nil
 }
 
@@ -323,7 +327,7 @@ func (p *playground) announce() error {
 	if !p.opts.ControlPlaneOnly {
 		a.Prometheus, a.Alertmanager = "http://"+p.ports.Addr(ports.Prometheus), "http://"+p.ports.Addr(ports.Alertmanager)
 		a.Grafana, a.Webhook = "http://"+p.ports.Addr(ports.Grafana), "http://"+p.ports.Addr(ports.Webhook)
-		a.Datadog = "http://" + p.ports.Addr(ports.Datadog)
+		a.Datadog, a.Loki = "http://"+p.ports.Addr(ports.Datadog), "http://"+p.ports.Addr(ports.Loki)
 	}
 	p.say("ready")
 	_, _ = fmt.Fprint(p.opts.Out, a.table(p.opts.Dir))

@@ -58,15 +58,16 @@ type API struct {
 	Lister *kube.Lister
 }
 
-const (
-	maxListed     = 500 // pods of a workload that are looked at
-	maxContainers = 4   // of a pod
-)
+// maxContainers is how many containers of a pod are looked at.
+const maxContainers = 4
 
 // Pods implements Cluster.
 func (a *API) Pods(ctx context.Context, w Workload) ([]Pod, error) {
-	list, err := a.Lister.List(ctx, w, maxListed)
-	if err != nil {
+	list, err := a.Lister.List(ctx, w)
+	switch {
+	case apierrors.IsForbidden(err):
+		return nil, fmt.Errorf("%w: %w", ErrForbidden, err)
+	case err != nil:
 		return nil, err
 	}
 	out := make([]Pod, 0, len(list))
@@ -122,14 +123,11 @@ func (a *API) Log(ctx context.Context, namespace, pod, container string, last bo
 // The labels that say that a Job belongs to a workload, when both have the same value of one.
 var familyLabels = []string{"app.kubernetes.io/instance", "app.kubernetes.io/name", "app.kubernetes.io/part-of", "app", "release", "io.kompose.service"}
 
-const (
-	jobLabel  = "batch.kubernetes.io/job-name"
-	maxListen = 100 // pods of Jobs that are looked at
-)
+const jobLabel = "batch.kubernetes.io/job-name"
 
 // Starts implements Cluster.
 func (a *API) Starts(ctx context.Context, w Workload, key, value string, since time.Time) ([]Start, error) {
-	list, err := a.Lister.List(ctx, w, maxListed)
+	list, err := a.Lister.List(ctx, w)
 	if err != nil {
 		return nil, err
 	}
@@ -147,12 +145,12 @@ func (a *API) Starts(ctx context.Context, w Workload, key, value string, since t
 		}
 		out = append(out, startsOf(p)...)
 	}
-	jobs, err := a.Client.CoreV1().Pods(w.Namespace).List(ctx, metav1.ListOptions{LabelSelector: jobLabel, Limit: maxListen, ResourceVersion: "0"})
+	jobs, err := a.Lister.Selected(ctx, w.Namespace, jobLabel)
 	if err != nil {
 		return out, fmt.Errorf("list the pods of jobs in namespace %s: %w", w.Namespace, err)
 	}
-	for i := range jobs.Items {
-		p := &jobs.Items[i]
+	for i := range jobs {
+		p := &jobs[i]
 		if p.CreationTimestamp.Time.Before(since) {
 			continue
 		}

@@ -21,6 +21,9 @@ const (
 	maxSignature = 120      // runes
 	headTokens   = 8        // a level stands among the first words of a line
 	maxFolded    = 400      // lines of one stack
+	// foldWithin is how soon a line follows that goes on with a failure: stacks are written at once. So it does not matter much where
+	// reading begins.
+	foldWithin = 500 * time.Millisecond
 )
 
 // Folder makes failures out of the lines of one container, in order. Tracebacks of Python, stacks of Java, Node and .NET and
@@ -31,8 +34,9 @@ type Folder struct {
 
 	in     stack
 	at     time.Time
-	title  string // of the failure that is being read; empty: it is not known yet
-	folded int    // lines that went on with it
+	last   time.Time // when its newest line was written
+	title  string    // of the failure that is being read; empty: it is not known yet
+	folded int       // lines that went on with it
 	// chained says that another traceback of Python goes on with it.
 	chained bool
 }
@@ -74,8 +78,8 @@ var fine = map[string]bool{
 // Add takes the next line.
 func (f *Folder) Add(at time.Time, text string) {
 	text = strings.TrimRight(text[:min(len(text), maxLine)], " \t\r\n")
-	if f.in != none && f.folded < maxFolded && f.follows(text) {
-		f.folded++
+	if f.in != none && f.folded < maxFolded && at.Sub(f.last) <= foldWithin && f.follows(text) {
+		f.folded, f.last = f.folded+1, at
 		return
 	}
 	f.Flush()
@@ -120,7 +124,7 @@ func (f *Folder) follows(text string) bool {
 }
 
 func (f *Folder) begin(in stack, at time.Time, title string) {
-	f.in, f.at, f.title, f.folded, f.chained = in, at, title, 0, false
+	f.in, f.at, f.last, f.title, f.folded, f.chained = in, at, at, title, 0, false
 }
 
 // Flush ends the failure that is being read, if there is one.

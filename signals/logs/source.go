@@ -11,12 +11,10 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
-	"golang.org/x/sync/singleflight"
 
 	"github.com/bakewatch/bakewatch/signals"
 	kube "github.com/bakewatch/bakewatch/signals/kubernetes"
@@ -36,34 +34,22 @@ const (
 	readFor    = 10 * time.Second
 	fresh      = 900 * time.Millisecond // what was read so long ago is not read again
 	maxPrepare = 64                     // workloads whose past is waiting to be read
+	transient  = time.Minute            // for how long a workload's logs must fail to be called out of reach
 )
 
-// Source answers questions about what pods write.
+// Source answers questions about what pods write, by the Kubernetes API.
 type Source struct {
+	book
 	cluster Cluster
 	gate    *kube.Gate
 	log     *zap.Logger
-	now     func() time.Time
-	room    chan struct{} // one for each log that is read
-
-	once singleflight.Group // by workload
-
-	mu        sync.Mutex
-	pods      map[string]*tally // by UID
-	looked    map[Workload]look
-	starts    map[string]seen // by the pod's UID and the container
-	preparing int
-}
-
-// look is when a workload's pods were read last, and how that went.
-type look struct {
-	at  time.Time
-	err error
+	room    chan struct{}   // one for each log that is read
+	starts  map[string]seen // by the pod's UID and the container
 }
 
 // New makes a Source. Metrics may be nil.
 func New(cluster Cluster, metrics *upstream.Metrics, log *zap.Logger) *Source {
-	return &Source{cluster: cluster, gate: kube.NewGate(metrics, signals.Logs), log: log, now: time.Now, room: make(chan struct{}, allAtOnce), pods: map[string]*tally{}, looked: map[Workload]look{}, starts: map[string]seen{}}
+	return &Source{book: newBook(), cluster: cluster, gate: kube.NewGate(metrics, signals.Logs), log: log, room: make(chan struct{}, allAtOnce), starts: map[string]seen{}}
 }
 
 // Find implements discover.Source: a workload is measured by its logs where they may be read.
@@ -78,6 +64,8 @@ func (s *Source) Find(ctx context.Context, of signals.Subject) ([]signals.Found,
 	switch err := s.look(ctx, w); {
 	case errors.Is(err, ErrForbidden):
 		return absent(ErrForbidden.Error())
+	case err != nil && s.failsFor(w) < transient:
+		return nil, nil, fmt.Errorf("find %s: %w", Signal, err) // it is looked for again
 	case err != nil:
 		return absent(err.Error())
 	}
@@ -93,70 +81,30 @@ func (s *Source) Check(context.Context) error { return nil }
 
 // Prepare reads what the pods of a workload have written so far, before those of the old version are gone. It does not block.
 func (s *Source) Prepare(kind, namespace, name string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.preparing >= maxPrepare {
-		return
-	}
-	s.preparing++
-	go func() {
-		ctx, cancel := context.WithTimeout(context.Background(), readFor)
-		defer cancel()
-		w := Workload{Kind: kind, Namespace: namespace, Name: name}
+	w := Workload{Kind: kind, Namespace: namespace, Name: name}
+	s.prepare(func(ctx context.Context) {
 		if err := s.look(ctx, w); err != nil {
 			s.log.Debug("the old pods' logs cannot be read", zap.String("workload", w.String()), zap.Error(err))
 		}
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.preparing--
-	}()
+	})
 }
 
 // Read implements bake.Source.
 func (s *Source) Read(ctx context.Context, q signals.Question) ([]signals.Reading, error) {
-	if len(q.Bounds) < 2 {
-		return nil, fmt.Errorf("a question about %s has no window", q.Signal)
-	}
-	w := Workload{Kind: q.Kind, Namespace: q.Vars["namespace"], Name: q.Workload}
-	if err := s.look(ctx, w); err != nil {
-		return nil, fmt.Errorf("read %s: %w", q.Signal, err)
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.readings(w, q), nil
+	return s.answer(ctx, q, s.look)
 }
 
 // look reads what a workload's pods have written since they were read last.
 func (s *Source) look(ctx context.Context, w Workload) error {
-	now := s.now()
-	s.mu.Lock()
-	was := s.looked[w]
-	s.mu.Unlock()
-	if now.Sub(was.at) < fresh {
-		return was.err
-	}
-	done := s.once.DoChan(w.String(), func() (any, error) { // a line is read once, however many ask
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readFor) // whoever asked first may give up before the others
-		defer cancel()
-		err := s.gate.Ask(func() error {
+	return s.lookOnce(ctx, w, func(ctx context.Context) error {
+		return s.gate.Ask(func() error {
 			list, err := s.cluster.Pods(ctx, w)
 			if err != nil {
 				return err
 			}
 			return s.readAll(ctx, w, choose(list, w.Kind))
 		})
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.looked[w] = look{now, err}
-		s.forget(now)
-		return nil, err
 	})
-	select {
-	case r := <-done:
-		return r.Err
-	case <-ctx.Done():
-		return fmt.Errorf("read the logs of %s: %w", w, ctx.Err())
-	}
 }
 
 // choose are the pods that are read: the oldest of each revision, by what their names begin with, so that they stay the same.
@@ -207,15 +155,7 @@ func (s *Source) readAll(ctx context.Context, w Workload, list []Pod) error {
 // readPod reads on in the logs of a pod's containers.
 func (s *Source) readPod(ctx context.Context, w Workload, p Pod) error {
 	s.mu.Lock()
-	t := s.pods[p.UID]
-	if t == nil {
-		if len(s.pods) >= maxPods {
-			s.forgetOne()
-		}
-		t = newTally(w, p)
-		t.used = s.now()
-		s.pods[p.UID] = t
-	}
+	t := s.meet(p.UID, w, p)
 	from := maps.Clone(t.read)
 	s.mu.Unlock()
 
@@ -256,11 +196,15 @@ type part struct {
 	to        time.Time // up to where
 	spans     []run
 	failures  []Failure
+	said      []time.Time // when it wrote, a time or more in each stretch in which it did
 }
 
 func (p part) into(t *tally, now time.Time) {
 	for _, f := range p.failures {
 		t.failed(f)
+	}
+	for _, at := range p.said {
+		t.said(at)
 	}
 	for _, r := range p.spans {
 		t.ran(r.from, r.to)
@@ -298,6 +242,9 @@ func (s *Source) readRun(ctx context.Context, namespace, pod, container string, 
 		}
 		if from.IsZero() {
 			from = at
+		}
+		if n := len(into.said); n == 0 || at.Unix()/talkEvery != into.said[n-1].Unix()/talkEvery {
+			into.said = append(into.said, at)
 		}
 		to = at
 		folder.Add(at, text)
@@ -369,101 +316,4 @@ func earlier(a, b time.Time) time.Time {
 		return a
 	}
 	return b
-}
-
-// forget drops pods and workloads that nobody has asked about for long. The lock is held.
-func (s *Source) forget(now time.Time) {
-	maps.DeleteFunc(s.pods, func(_ string, t *tally) bool { return !t.used.IsZero() && now.Sub(t.used) > keptFor })
-	maps.DeleteFunc(s.looked, func(_ Workload, l look) bool { return now.Sub(l.at) > keptFor })
-}
-
-// forgetOne drops the pod that has not been read for the longest time, so that a new one is never refused for want of room: it is of
-// a bake that is over, as a rule. The lock is held.
-func (s *Source) forgetOne() {
-	oldest := ""
-	for uid, t := range s.pods {
-		if oldest == "" || t.used.Before(s.pods[oldest].used) {
-			oldest = uid
-		}
-	}
-	delete(s.pods, oldest)
-}
-
-// readings answer a question from what was read. The lock is held.
-func (s *Source) readings(w Workload, q signals.Question) []signals.Reading {
-	var candidate, baseline []*tally
-	for _, t := range s.pods {
-		if t.of != w {
-			continue
-		}
-		switch sideOf(q, t) {
-		case isCandidate:
-			candidate = append(candidate, t)
-		case isBaseline:
-			baseline = append(baseline, t)
-		}
-	}
-	known := map[string]bool{}
-	for _, t := range baseline {
-		for name := range t.signatures {
-			known[name] = true
-		}
-	}
-	out := make([]signals.Reading, len(q.Bounds)-1)
-	for i := range out {
-		win := signals.Window{From: q.Bounds[i], To: q.Bounds[i+1]}
-		out[i] = signals.Reading{Window: win, Candidate: sideIn(win, candidate, func(name string) bool { return known[name] || len(baseline) == 0 }),
-			Baseline: sideIn(win, baseline, func(string) bool { return true })}
-	}
-	return out
-}
-
-// The sides of a pod.
-const (
-	neither = iota
-	isCandidate
-	isBaseline
-)
-
-func sideOf(q signals.Question, t *tally) int {
-	begins := func(prefix string) bool { return prefix != "" && strings.HasPrefix(t.name, prefix) }
-	switch {
-	case q.Whole:
-		return isCandidate
-	case q.Lives != nil:
-		if born, ok := q.Lives[t.name]; ok && !t.born.Before(born.Truncate(time.Second)) {
-			return isCandidate
-		}
-		if q.Baseline == "" {
-			return neither
-		}
-		return isBaseline
-	case begins(q.Candidate):
-		return isCandidate
-	case begins(q.Baseline):
-		return isBaseline
-	}
-	return neither
-}
-
-// sideIn is what some pods did in a window.
-func sideIn(w signals.Window, of []*tally, known func(string) bool) signals.Side {
-	out := signals.Side{Pods: map[string]signals.Counts{}}
-	kinds := map[string]int{}
-	for _, t := range of {
-		seconds, bad := t.count(w.From, w.To)
-		if seconds == 0 {
-			continue
-		}
-		c := signals.Counts{Requests: float64(seconds), Errors: float64(bad)}
-		out.Counts, out.Pods[t.name] = out.Add(c), out.Pods[t.name].Add(c)
-		t.kinds(w.From, w.To, kinds)
-	}
-	if out.Requests == 0 {
-		return signals.Side{Missing: signals.NoSeries, Detail: "no log of such a pod was read"}
-	}
-	if len(kinds) > 0 {
-		out.Detail = most(kinds, known)
-	}
-	return out
 }

@@ -204,6 +204,44 @@ func TestSourceByLife(t *testing.T) {
 	}
 }
 
+// TestSourceOfSilence: a new pod that writes nothing is quiet beside quiet ones, and not known beside ones that write all the time.
+func TestSourceOfSilence(t *testing.T) {
+	quietOf := func(n int64) func(time.Time) string { return every(n, "level=info msg=on") }
+	for _, c := range []struct {
+		name       string
+		old, young func(time.Time) string
+		want       string
+	}{
+		{"all write", quietOf(5), quietOf(5), "0 of 10 "},
+		{"none writes", quietOf(3600), quietOf(3600), "0 of 10 "},
+		{"the old one writes now and then", quietOf(60), quietOf(3600), "0 of 10 "},
+		{"the new one is silent", quietOf(5), quietOf(3600), "no-series0 of 0 they wrote nothing, while the pods of the old version write all the time"},
+		{"the new one has stopped to write", quietOf(5), func(at time.Time) string {
+			if at.Before(start.Add(-10 * time.Second)) {
+				return "level=info"
+			}
+			return ""
+		}, "no-series0 of 0 they wrote nothing, while the pods of the old version write all the time"},
+		{"it writes of errors only", quietOf(5), every(10, "ERROR boom"), "1 of 10 new: ERROR boom"},
+	} {
+		w := &written{now: start}
+		w.pod(oldPod, start.Add(-10*time.Minute), c.old)
+		w.pod(newPod, start.Add(-40*time.Second), c.young)
+		got := read(t, sourceOf(w), about(start, 1))
+		if s := counts(got[0].Candidate); s != c.want {
+			t.Errorf("%s: %s", c.name, s)
+		}
+		want := c.want
+		if silent := c.young(start.Add(-40*time.Second)) == "" && c.young(start.Add(-30*time.Second)) == ""; silent {
+			want = "no-series0 of 0 no log of such a pod was read" // or its lines do not arrive
+		}
+		w.at(start.Add(lokiLag))
+		if loki := readLoki(t, lokiOf(t, &agents{written: w}), about(start, 1)); counts(loki[0].Candidate) != want {
+			t.Errorf("by Loki: %s: %s", c.name, counts(loki[0].Candidate))
+		}
+	}
+}
+
 // TestSourceUnderAStorm: of more than is read at a time nothing is known, and nothing is taken for quiet.
 func TestSourceUnderAStorm(t *testing.T) {
 	c := &written{now: start}
@@ -242,6 +280,36 @@ func TestSourceForgetsTheOldest(t *testing.T) {
 	}
 	if _, kept := s.pods["uid 0"]; kept || len(s.pods) != maxPods {
 		t.Errorf("%d pods are remembered, the oldest of them: %v", len(s.pods), kept)
+	}
+}
+
+// A failure that may pass is none of the workload's: it is looked for again. One that lasts is why it is not measured.
+func TestSourceIsFoundLater(t *testing.T) {
+	c := &written{now: start, err: errors.New("the node does not answer")}
+	c.pod(newPod, start.Add(-time.Minute), quiet)
+	s := sourceOf(c)
+	find := func(after time.Duration) (found, absent int, err error) {
+		c.at(start.Add(after))
+		f, a, err := s.Find(t.Context(), signals.Subject{Kind: "Deployment", Namespace: "shop", Name: "web", Signals: []string{Signal}})
+		return len(f), len(a), err
+	}
+	for _, step := range []struct {
+		after         time.Duration
+		err           error
+		found, absent int
+		fails         bool
+	}{
+		{0, c.err, 0, 0, true},
+		{30 * time.Second, c.err, 0, 0, true},
+		{40 * time.Second, nil, 1, 0, false},
+		{50 * time.Second, c.err, 0, 0, true},
+		{100 * time.Second, c.err, 0, 0, true},
+		{110 * time.Second, c.err, 0, 1, false},
+	} {
+		c.err = step.err
+		if found, absent, err := find(step.after); found != step.found || absent != step.absent || (err != nil) != step.fails {
+			t.Errorf("after %s: %d found, %d absent, %v", step.after, found, absent, err)
+		}
 	}
 }
 

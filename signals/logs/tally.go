@@ -14,6 +14,10 @@ const (
 	keptFor = 2 * time.Hour
 	// maxSignatures is how many different failures of a pod are told apart. Others are counted all the same.
 	maxSignatures = 50
+	// talkEvery is how long the stretches are by which it is known whether a pod writes all the time.
+	talkEvery = 10
+	// A version writes all the time when so many stretches of its pods are known, and such a share of them has a line.
+	talkLeast, talkShare = 6, 0.95
 	// maxSpans bounds how many gaps there may be in what was read of a pod; the oldest are forgotten.
 	maxSpans = 200
 )
@@ -24,14 +28,16 @@ type tally struct {
 	name       string
 	born       time.Time
 	read       map[string]time.Time // up to where each of its containers was read
+	heard      map[string]time.Time // its containers' newest lines, where there is more to a silence than that they are quiet
 	spans      []run                // when it ran and was read, oldest first
 	bad        map[int64]bool       // seconds, since 1970, in which it wrote of a failure
 	signatures map[string][]int64   // the seconds of each kind of failure
+	wrote      []int64              // stretches of talkEvery, since 1970, in which it wrote anything, in their order
 	used       time.Time
 }
 
 func newTally(w Workload, p Pod) *tally {
-	return &tally{of: w, name: p.Name, born: p.Born, read: map[string]time.Time{}, bad: map[int64]bool{}, signatures: map[string][]int64{}}
+	return &tally{of: w, name: p.Name, born: p.Born, read: map[string]time.Time{}, heard: map[string]time.Time{}, bad: map[int64]bool{}, signatures: map[string][]int64{}}
 }
 
 // failed takes note of a failure.
@@ -39,10 +45,45 @@ func (t *tally) failed(f Failure) {
 	second := f.At.Unix()
 	t.bad[second] = true
 	at, known := t.signatures[f.Signature]
-	if !known && len(t.signatures) >= maxSignatures || len(at) > 0 && at[len(at)-1] == second {
+	i, noted := slices.BinarySearch(at, second)
+	if !known && len(t.signatures) >= maxSignatures || noted {
 		return
 	}
-	t.signatures[f.Signature] = append(at, second)
+	t.signatures[f.Signature] = slices.Insert(at, i, second)
+}
+
+// said takes note of a line, whatever it says.
+func (t *tally) said(at time.Time) {
+	n := at.Unix() / talkEvery
+	if last := len(t.wrote) - 1; last < 0 || t.wrote[last] < n { // as lines come, but for those that are read once more
+		t.wrote = append(t.wrote, n)
+	} else if i, noted := slices.BinarySearch(t.wrote, n); !noted {
+		t.wrote = slices.Insert(t.wrote, i, n)
+	}
+}
+
+// talks is how many stretches of it are known, and in how many of them it wrote.
+func (t *tally) talks() (known, wrote int) {
+	for _, s := range t.spans {
+		for n := s.from.Unix() / talkEvery; n <= s.to.Unix()/talkEvery; n++ {
+			if _, line := slices.BinarySearch(t.wrote, n); line {
+				known, wrote = known+1, wrote+1
+			} else if begin := n * talkEvery; begin >= s.from.Unix() && begin+talkEvery <= s.to.Unix() {
+				known++
+			}
+		}
+	}
+	return known, wrote
+}
+
+// talkative reports whether pods write all the time: then one that writes nothing is not well for saying nothing ill.
+func talkative(of []*tally) bool {
+	var known, wrote int
+	for _, t := range of {
+		k, w := t.talks()
+		known, wrote = known+k, wrote+w
+	}
+	return known >= talkLeast && float64(wrote) >= talkShare*float64(known)
 }
 
 // ran takes note of a span in which the pod ran, and of which all that it wrote was read.
@@ -68,6 +109,7 @@ func (t *tally) ran(from, to time.Time) {
 // forget drops what is too old to be asked for.
 func (t *tally) forget(now time.Time) {
 	old := now.Add(-keptFor).Unix()
+	t.wrote = t.wrote[firstFrom(t.wrote, old/talkEvery):]
 	maps.DeleteFunc(t.bad, func(s int64, _ bool) bool { return s < old })
 	for name, at := range t.signatures {
 		if at = at[firstFrom(at, old):]; len(at) == 0 {
@@ -83,12 +125,18 @@ func firstFrom(sorted []int64, from int64) int {
 	return i
 }
 
-// count is for how many seconds of (from, to] the pod ran and was read, and in how many of them it wrote of a failure.
-func (t *tally) count(from, to time.Time) (seconds, bad int) {
+// count is for how many seconds of (from, to] the pod ran and was read, and in how many of them it wrote of a failure. Where others
+// write all the time, stretches without a line are not known.
+func (t *tally) count(from, to time.Time, others bool) (seconds, bad int) {
 	for _, s := range t.spans {
 		// Whole seconds, by the same rule for both: second n belongs to where n+1 ends.
 		first, last := max(from.Unix(), s.from.Unix()), min(to.Unix(), s.to.Unix())
 		for n := first; n < last; n++ {
+			if others {
+				if _, line := slices.BinarySearch(t.wrote, n/talkEvery); !line {
+					continue
+				}
+			}
 			seconds++
 			if t.bad[n] {
 				bad++

@@ -75,11 +75,9 @@ type API struct {
 	Pods   *kube.Lister
 }
 
-const maxListed = 1000 // pods of a workload that are looked at
-
 // Ready implements Cluster.
 func (a *API) Ready(ctx context.Context, w Workload) ([]Pod, error) {
-	list, err := a.Pods.List(ctx, w, maxListed)
+	list, err := a.Pods.List(ctx, w)
 	if err != nil {
 		return nil, err
 	}

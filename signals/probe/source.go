@@ -1,6 +1,6 @@
 // Package probe runs user flows against the pods of workloads, and counts the runs. It is the source of the signals that flows
-// are. Nothing of what it counts is kept outside of memory: what was counted before the daemon was restarted is missing
-// afterwards, and never taken for zero.
+// are. It keeps what it counts in memory: what was counted before the daemon was restarted is missing afterwards, and never taken
+// for zero. The past that a bake is compared with is in the bake's record.
 package probe
 
 import (

@@ -206,6 +206,7 @@ func (s *Source) Read(ctx context.Context, q signals.Question) ([]signals.Readin
 			readings = append(readings, r)
 		}
 	}
+	s.tellUsage(ctx, q, readings)
 	return readings, nil
 }
 
