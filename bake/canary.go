@@ -170,11 +170,7 @@ func (s State) halt() (Step, bool) {
 	if s.Verdict == nil || s.noPause(pauseSuspicion) != "" || was(pauseSuspicion) {
 		return Step{}, false
 	}
-	falseAlarm := s.Frozen.FalseAlarm
-	if !s.Frozen.Layers.Evidence {
-		falseAlarm = 0
-	}
-	if r, suspicious := s.Verdict.Suspicious(falseAlarm); suspicious {
+	if r := s.Verdict.Suspected; r != nil {
 		return Step{Do: Halt, Cause: pauseSuspicion, Why: fmt.Sprintf("%s: %s: %s", pauseSuspicion, pods, r.Sentence)}, true
 	}
 	return Step{}, false

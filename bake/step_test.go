@@ -105,7 +105,7 @@ func canary(s *State) {
 }
 
 func freezes(s *State) {
-	s.Frozen.Canary.FreezeOnSuspicion, s.Live.Canary.FreezeOnSuspicion, s.Frozen.Layers.Evidence, s.Frozen.FalseAlarm = true, true, true, 0.001
+	s.Frozen.Canary.FreezeOnSuspicion, s.Live.Canary.FreezeOnSuspicion = true, true
 	s.Sight.Total, s.Sight.Available = 4, 4
 }
 
@@ -138,7 +138,8 @@ func rewritten(s *State) { s.Changed = true }
 // suspicious is a verdict to which half the evidence is missing.
 func suspicious(s *State) {
 	verdict(decide.Undecided, time.Minute, decide.CodeSuspicion)(s)
-	s.Verdict.Reasons[0].Numbers.LogE = 4
+	s.Verdict.Suspected = &s.Verdict.Reasons[0]
+	s.Bake.Status.Suspicion = &v1alpha1.Suspicion{Sentence: s.Verdict.Reasons[0].Sentence} // it is on record, and told
 }
 
 func surely(s *State)      { s.Verdict.Early = true }
@@ -283,7 +284,7 @@ func TestNext(t *testing.T) {
 		{"went on, and the limit does not count the pause", in(baking, canary, released, at(75*time.Minute+35*time.Second)), Wait, "", "", ""},
 		{"went on, and not in all the time", in(baking, canary, released, at(75*time.Minute+40*time.Second)), End, inconclusive, CodeNotComplete, ""},
 		{"a suspicion", in(baking, freezes, suspicious), Halt, "", "", "suspicion: paused with 1 of 3 pods new: it is suspicion"},
-		{"too little of a suspicion", in(baking, freezes, suspicious, func(s *State) { s.Verdict.Reasons[0].Numbers.LogE = 3.4 }), Wait, "", "", ""},
+		{"too little of a suspicion", in(baking, freezes, suspicious, func(s *State) { s.Verdict.Suspected = nil }), Wait, "", "", ""},
 		{"a suspicion after the canary", in(baking, canary, freezes, released, suspicious), Halt, "", "", "suspicion: "},
 		{"a suspicion after a person let it go on", in(baking, canary, freezes, released, suspicious, func(s *State) { s.Bake.Status.Pauses[0].ByHand = true }), Wait, "", "", ""},
 		{"a suspicion once more", in(baking, freezes, released, suspicious, func(s *State) { s.Bake.Status.Pauses[0].Why = pauseSuspicion }), Wait, "", "", ""},

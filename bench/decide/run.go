@@ -42,7 +42,7 @@ func (j judge) decide(d *draw) (in, suspected int, told bool, why decide.Reason)
 		if v.Result == decide.Regressed {
 			return i, suspected, told, v.Reasons[0]
 		}
-		if _, suspicious := v.Suspicious(j.falseAlarm); suspicious && suspected == never {
+		if v.Suspected != nil && suspected == never {
 			suspected = i
 		}
 		told = told || v.Suspected != nil
