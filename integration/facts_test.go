@@ -17,11 +17,11 @@ func (s *stage) running(apps ...app) {
 	for _, a := range apps {
 		s.deploy(a)
 	}
-	s.served(apps...)
+	s.serveAWhile(apps...)
 }
 
-// served waits until each app has served for a while.
-func (s *stage) served(apps ...app) {
+// serveAWhile waits until each app has served for a while.
+func (s *stage) serveAWhile(apps ...app) {
 	s.t.Helper()
 	for _, a := range apps {
 		s.rolledOut(strings.ToLower(a.kind) + "/" + a.name)

@@ -202,7 +202,7 @@ func TestGitOps(t *testing.T) {
 		out, err := s.try("get", "deployments", "flux", "helm", "argo", "notified", "proposed")
 		return err == nil, out
 	})
-	s.served(apps...)
+	s.serveAWhile(apps...)
 
 	hub, place := s.gitHub("proposed")
 	d := s.daemon(rules{more: "gitops: suspend\n" + place + "\nworkloads: [{match: {name: notified}, gitops: notify}, {match: {name: proposed}, gitops: git}]"})

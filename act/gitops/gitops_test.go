@@ -63,6 +63,26 @@ func read(t *testing.T, c *fake.FakeDynamicClient, r schema.GroupVersionResource
 	return o.(*unstructured.Unstructured)
 }
 
+// conditional checks that each patch holds only for the object as it was read.
+func conditional(t *testing.T, c *fake.FakeDynamicClient) {
+	t.Helper()
+	for _, a := range c.Actions() {
+		patch, ok := a.(clienttesting.PatchAction)
+		if !ok {
+			continue
+		}
+		var sent struct {
+			Metadata struct {
+				UID             string  `json:"uid"`
+				ResourceVersion *string `json:"resourceVersion"`
+			} `json:"metadata"`
+		}
+		if err := json.Unmarshal(patch.GetPatch(), &sent); err != nil || sent.Metadata.UID == "" || sent.Metadata.ResourceVersion == nil {
+			t.Errorf("sent without a condition: %s (%v)", patch.GetPatch(), err)
+		}
+	}
+}
+
 // writes are the patches that were sent.
 func writes(c *fake.FakeDynamicClient) (n int) {
 	for _, a := range c.Actions() {
@@ -127,6 +147,7 @@ func TestSuspendAndResume(t *testing.T) {
 					t.Fatalf("%q, %v", left, err)
 				}
 			}
+			conditional(t, client)
 			after := read(t, client, c.resource, namespace, name)
 			after.SetResourceVersion("") // the stand-in's own
 			if len(after.GetAnnotations()) == 0 {
