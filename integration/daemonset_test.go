@@ -102,7 +102,7 @@ func TestDaemonSetNeverReady(t *testing.T) {
 	s.daemon(rules{signals: byPod, deadline: "15s"})
 
 	b := goodAgent("b")
-	b.spec, b.mode = wide, "crash"
+	b.spec, b.mode = wide, "unready"
 	s.deploy(b)
 	got := s.rolledBack(agent, 1, 2, "a", nodes, "progress-deadline")
 	if len(got.Status.Rollback.Freed) != 0 {
