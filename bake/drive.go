@@ -52,7 +52,7 @@ func (l *Loop) state(ctx context.Context, k Key, e *entry, live policy.Resolved)
 	w := e.work
 	b := w.bake
 	now := time.Now()
-	s = State{Bake: b, Frozen: w.frozen, Live: live, Sight: l.Watcher.Sight(k), Current: e.current, Back: e.back, Undone: e.undone, Now: now}
+	s = State{Bake: b, Frozen: w.frozen, Live: live, Sight: l.Watcher.Sight(k), Current: readNow(e, l.Watcher.Sight(k)), Back: e.back, Undone: e.undone, Now: now}
 	if e.back != nil {
 		s.Moved = l.undoneReleases.moved(s.Sight.Origin.Release, b.Spec.Ref, e.back.at, id(b))
 	}
@@ -83,6 +83,7 @@ func (l *Loop) state(ctx context.Context, k Key, e *entry, live policy.Resolved)
 			s.Crew, err = l.Watcher.Crew(ctx, k, b.Spec.To)
 		}
 	}
+	s.PutBack = l.putBackBy(b, s.Sight)
 	if err == nil {
 		s.Migrated = l.migrations(ctx, k, w, s, false)
 	}
@@ -138,6 +139,9 @@ func (l *Loop) inquire(ctx context.Context, k Key, w *work, s *State) (err error
 	}
 	if s.Live.Guards.References || s.Frozen.Guards.References {
 		s.Missing, err = l.Undoer.Missing(ctx, k, *s.Bake.Spec.From)
+	}
+	if err == nil {
+		s.Unkept, err = l.unkept(ctx, s.Bake, s.Sight)
 	}
 	switch {
 	case err == nil, errors.Is(err, ErrGone):
@@ -258,6 +262,9 @@ func (l *Loop) carry(ctx context.Context, k Key, e *entry, s State, step Step) e
 		raiseWrittenBack(b, s.Now)
 	case Begin:
 		st.Phase, st.FirstReadyAt = v1alpha1.PhaseBaking, now(s)
+		if at := micro(s.readFrom()); b.Spec.InPlace { // its pods were ready all the time
+			st.FirstReadyAt = &at
+		}
 	case Find:
 		if !l.find(ctx, k, w, s, st) {
 			return nil
@@ -298,7 +305,7 @@ func (l *Loop) carry(ctx context.Context, k Key, e *entry, s State, step Step) e
 		recordAnswer(st, step.Answer, s.answeredBy(), s.Now)
 		st.ByHand = step.ByHand
 		st.Reasons, st.Why = step.Reasons, step.Reasons[0].Sentence
-		st.Rollback = &v1alpha1.Rollback{IntendedAt: micro(s.Now), Target: *b.Spec.From, Because: st.Why, Suspension: s.suspension(), Aftermath: s.aftermath(), Helm: s.helm()}
+		st.Rollback = &v1alpha1.Rollback{IntendedAt: micro(s.Now), Target: *b.Spec.From, Because: st.Why, Suspension: s.suspension(), Aftermath: s.aftermath(), Helm: s.helm(), ConfigMaps: toRestore(b.Spec)}
 		l.undoneReleases.note(b)
 		st.Alert = fire(AlertRolledBack, s.Now)
 	case Plan:
@@ -307,6 +314,8 @@ func (l *Loop) carry(ctx context.Context, k Key, e *entry, s State, step Step) e
 		return l.propose(ctx, k, e, s)
 	case Suspend:
 		return l.suspend(ctx, k, e, s)
+	case Restore:
+		return l.restoreConfig(ctx, k, e, s)
 	case Undo:
 		return l.undo(ctx, k, e, s)
 	case Halt, Pause, GoOn, Release:
@@ -475,7 +484,7 @@ func (l *Loop) unmark(ctx context.Context, k Key, b *v1alpha1.Bake) {
 	if _, marked := s.Annotations[AnnotationRolledBack]; !marked || !b.Status.KnownGood || b.Status.Observed {
 		return
 	}
-	if from := b.Spec.From; from != nil && from.Hash == b.Spec.To.Hash {
+	if from := b.Spec.From; from != nil && sameRevision(*from, b.Spec.To) {
 		return // put back by hand: it still is what it was rolled back to
 	}
 	if err := l.Undoer.Unmark(ctx, k, b.Spec.Workload.UID); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -183,9 +184,11 @@ func (g *guard) lead(ctx context.Context) error {
 		Releases: &helm.Releases{Config: g.kube, Client: g.client, Log: g.log},
 		Source:   g.source, Lag: g.source.lag, Finder: finder, Records: bakes, Teller: g.teller, Recorder: g.recorder,
 		Policy: g.live.Current, Log: g.log, Metrics: g.metrics, Since: since, Prepare: g.readAhead, Migrations: g.migrations, Alerts: g.source.alerts,
-		Report: func(b *v1alpha1.Bake) string { return hands.Issue(b, maxIssue) },
+		Report:  func(b *v1alpha1.Bake) string { return hands.Issue(b, maxIssue) },
+		Configs: &rollback.ConfigMaps{Client: g.client},
 	})
 	go watch.Run(ctx)
+	go watch.FollowConfigs(ctx, g.followsConfigs)
 	late := time.AfterFunc(5*time.Second, func() {
 		g.troubles.Set("watch", errors.New("the first list of workloads has not arrived yet"), true)
 	})
@@ -300,6 +303,29 @@ func (g *guard) policyChanged() {
 	}
 }
 
+// configRights are needed where policy has ConfigMaps followed.
+var configRights = []right{
+	{"list", "", "configmaps", "", "see changes of ConfigMaps"},
+	{"watch", "", "configmaps", "", "see changes of ConfigMaps"},
+	{"create", "", "configmaps", "", "keep what is known good of ConfigMaps"},
+	{"patch", "", "configmaps", "", "put ConfigMaps back"},
+	{"delete", "", "configmaps", "", "forget what was kept of ConfigMaps"},
+}
+
+// followsConfigs reports whether policy has any ConfigMaps followed.
+func (g *guard) followsConfigs() bool {
+	c := g.live.Current()
+	return c != nil && c.FollowsConfigMaps()
+}
+
+// rights are those that are needed by the policy of now.
+func (g *guard) rights() []right {
+	if g.followsConfigs() {
+		return append(slices.Clone(rights), configRights...)
+	}
+	return rights
+}
+
 // checkRights asks the API server what this account may not do, and says which feature is missing for it.
 func (g *guard) checkRights(ctx context.Context) error {
 	for {
@@ -322,7 +348,7 @@ func (g *guard) missingRights(ctx context.Context) error {
 	}
 	var missing []string
 	for _, ns := range in {
-		for _, r := range rights {
+		for _, r := range g.rights() {
 			ask := &authv1.SelfSubjectAccessReview{Spec: authv1.SelfSubjectAccessReviewSpec{ResourceAttributes: &authv1.ResourceAttributes{
 				Namespace: ns, Verb: r.verb, Group: r.group, Resource: r.resource, Subresource: r.subresource,
 			}}}

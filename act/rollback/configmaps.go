@@ -1,0 +1,383 @@
+package rollback
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/kubernetes/scheme"
+
+	"github.com/bakewatch/bakewatch/api/v1alpha1"
+	"github.com/bakewatch/bakewatch/bake"
+	"github.com/bakewatch/bakewatch/watcher"
+)
+
+// ConfigMaps keeps what is known good of ConfigMaps, as immutable ConfigMaps beside them, and puts it back.
+type ConfigMaps struct {
+	Client kubernetes.Interface
+}
+
+const (
+	// keptPrefix begins the names of what is kept.
+	keptPrefix = "bakewatch-kept-"
+	// keptOf and keptSince are the annotations that say of which ConfigMap a copy is, and when it was last known to be good.
+	keptOf    = "bakewatch.dev/kept-of"
+	keptSince = "bakewatch.dev/kept-since"
+	// mostKept is how many contents of one ConfigMap are kept: that which is good, and the one before it.
+	mostKept = 2
+	// maxKeptBytes is how large a ConfigMap may be that is kept: half of what the API server takes.
+	maxKeptBytes = 512 << 10
+	// restoreTries bounds how often a restore is tried again when others write to the ConfigMap, but not its data.
+	restoreTries = 5
+)
+
+// keptName is the name of the copy of a content. It tells the content, so that a second writer collides.
+func keptName(v v1alpha1.ConfigVersion) string {
+	name := v.Name
+	if len(name) > 200 {
+		name = strings.TrimRight(name[:200], ".-")
+	}
+	return keptPrefix + name + "-" + v.Digest
+}
+
+// keptLabel tells the copies of a ConfigMap from others. A label's value may be 63 long.
+func keptLabel(name string) string {
+	if len(name) <= 63 {
+		return name
+	}
+	return watcher.ConfigDigest(map[string]string{"name": name}, nil)
+}
+
+func configMap(namespace, name string) string { return "configmap " + namespace + "/" + name }
+
+// live reads a ConfigMap; ErrGone when there is none.
+func (c *ConfigMaps) live(ctx context.Context, namespace, name string) (*corev1.ConfigMap, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	m, err := c.Client.CoreV1().ConfigMaps(namespace).Get(ctx, name, metav1.GetOptions{})
+	switch {
+	case apierrors.IsNotFound(err), err == nil && m.DeletionTimestamp != nil:
+		return nil, bake.ErrGone
+	case err != nil:
+		return nil, explain(err, "read "+configMap(namespace, name))
+	}
+	return m, nil
+}
+
+func digest(m *corev1.ConfigMap) string { return watcher.ConfigDigest(m.Data, m.BinaryData) }
+
+// copies are what is kept of a ConfigMap, that which was good last first.
+func (c *ConfigMaps) copies(ctx context.Context, namespace, name string) ([]corev1.ConfigMap, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	list, err := c.Client.CoreV1().ConfigMaps(namespace).List(ctx, metav1.ListOptions{LabelSelector: watcher.LabelKept + "=" + keptLabel(name)})
+	if err != nil {
+		return nil, explain(err, "list what is kept of "+configMap(namespace, name))
+	}
+	own := slices.DeleteFunc(list.Items, func(m corev1.ConfigMap) bool { return m.Annotations[keptOf] != name })
+	slices.SortFunc(own, func(a, b corev1.ConfigMap) int {
+		return strings.Compare(b.Annotations[keptSince], a.Annotations[keptSince])
+	})
+	return own, nil
+}
+
+// Kept implements bake.Configs.
+func (c *ConfigMaps) Kept(ctx context.Context, namespace, name string) (string, error) {
+	all, err := c.copies(ctx, namespace, name)
+	if err != nil || len(all) == 0 {
+		return "", err
+	}
+	return digest(&all[0]), nil
+}
+
+// kept reads the copy of a content; ErrNoRevision when there is none, or when it is not what it is called.
+func (c *ConfigMaps) kept(ctx context.Context, namespace string, v v1alpha1.ConfigVersion) (*corev1.ConfigMap, error) {
+	m, err := c.live(ctx, namespace, keptName(v))
+	switch {
+	case errors.Is(err, bake.ErrGone):
+		return nil, bake.ErrNoRevision
+	case err != nil:
+		return nil, err
+	case digest(m) != v.Digest || m.Annotations[keptOf] != v.Name:
+		return nil, bake.ErrNoRevision
+	}
+	return m, nil
+}
+
+// Has implements bake.Configs.
+func (c *ConfigMaps) Has(ctx context.Context, namespace string, v v1alpha1.ConfigVersion) (bool, error) {
+	_, err := c.kept(ctx, namespace, v)
+	if errors.Is(err, bake.ErrNoRevision) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// Keep implements bake.Configs.
+func (c *ConfigMaps) Keep(ctx context.Context, namespace string, v v1alpha1.ConfigVersion) error {
+	all, err := c.copies(ctx, namespace, v.Name)
+	if err != nil {
+		return err
+	}
+	if len(all) > 0 && all[0].Name == keptName(v) {
+		return c.prune(ctx, namespace, all)
+	}
+	m, err := c.live(ctx, namespace, v.Name)
+	switch {
+	case err != nil:
+		return err
+	case digest(m) != v.Digest:
+		return bake.ErrNewer
+	case m.Size() > maxKeptBytes:
+		return fmt.Errorf("%s holds %d KiB of at most %d: %w", configMap(namespace, v.Name), m.Size()>>10, maxKeptBytes>>10, bake.ErrTooLarge)
+	}
+	since := time.Now().UTC().Format("2006-01-02T15:04:05.000000Z")
+	copied := &corev1.ConfigMap{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: keptName(v),
+			Labels:      map[string]string{watcher.LabelKept: keptLabel(v.Name), "app.kubernetes.io/managed-by": FieldManager},
+			Annotations: map[string]string{keptOf: v.Name, keptSince: since}},
+		Data: m.Data, BinaryData: m.BinaryData, Immutable: new(true),
+	}
+	callCtx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	_, err = c.Client.CoreV1().ConfigMaps(namespace).Create(callCtx, copied, metav1.CreateOptions{FieldManager: FieldManager})
+	if apierrors.IsAlreadyExists(err) { // it was good once before
+		patch, _ := json.Marshal(map[string]any{"metadata": map[string]any{"annotations": map[string]string{keptSince: since}}})
+		_, err = c.Client.CoreV1().ConfigMaps(namespace).Patch(callCtx, keptName(v), types.MergePatchType, patch, metav1.PatchOptions{FieldManager: FieldManager})
+	}
+	if err != nil {
+		return explain(err, "keep what is in "+configMap(namespace, v.Name))
+	}
+	if all, err = c.copies(ctx, namespace, v.Name); err != nil {
+		return err
+	}
+	return c.prune(ctx, namespace, all)
+}
+
+// prune forgets what is kept beyond the newest.
+func (c *ConfigMaps) prune(ctx context.Context, namespace string, all []corev1.ConfigMap) error {
+	for i := mostKept; i < len(all); i++ {
+		if err := c.forget(ctx, namespace, &all[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *ConfigMaps) forget(ctx context.Context, namespace string, m *corev1.ConfigMap) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	err := c.Client.CoreV1().ConfigMaps(namespace).Delete(ctx, m.Name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &m.UID}})
+	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
+		return nil
+	}
+	return explain(err, "delete "+configMap(namespace, m.Name))
+}
+
+// Compare implements bake.Configs.
+func (c *ConfigMaps) Compare(ctx context.Context, namespace string, kept v1alpha1.ConfigVersion, values bool) ([]string, error) {
+	was, err := c.kept(ctx, namespace, kept)
+	if err != nil {
+		return nil, err
+	}
+	is, err := c.live(ctx, namespace, kept.Name)
+	if err != nil {
+		return nil, err
+	}
+	return keysChanged(was, is, values), nil
+}
+
+// keysChanged names the keys that were added, removed or changed, in their order.
+func keysChanged(was, is *corev1.ConfigMap, values bool) []string {
+	text := func(m *corev1.ConfigMap) map[string]string {
+		out := map[string]string{}
+		for k, v := range m.BinaryData {
+			out[k] = string(v)
+		}
+		for k, v := range m.Data {
+			out[k] = v
+		}
+		return out
+	}
+	a, b := text(was), text(is)
+	all := map[string]bool{}
+	for _, m := range []map[string]string{a, b} {
+		for k := range m {
+			all[k] = true
+		}
+	}
+	var keys []string
+	for k := range all {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	var out []string
+	for _, k := range keys {
+		x, before := a[k]
+		y, after := b[k]
+		_, plain := is.Data[k]
+		shown := values && plain && is.BinaryData[k] == nil
+		switch {
+		case !before && shown:
+			out = append(out, "key "+k+" added: "+short(y))
+		case !before:
+			out = append(out, "key "+k+" added")
+		case !after:
+			out = append(out, "key "+k+" removed")
+		case x != y && shown:
+			out = append(out, "key "+k+" changed: "+short(x)+" → "+short(y))
+		case x != y:
+			out = append(out, "key "+k+" changed")
+		}
+	}
+	return out
+}
+
+// short is a value on one line.
+func short(value string) string {
+	const most = 80
+	r := []rune(strings.Join(strings.Fields(value), " "))
+	if len(r) > most {
+		r = append(r[:most-1], '…')
+	}
+	return fmt.Sprintf("%q", string(r))
+}
+
+// Restore implements bake.Configs. It takes two requests: a JSON patch that tests the UID, the resource version and the data, and
+// replaces the data; and one that hands the ownership of it back. Killed between them, calling it again does what is left.
+func (c *ConfigMaps) Restore(ctx context.Context, namespace string, r v1alpha1.ConfigRestore) error {
+	for range restoreTries {
+		m, err := c.live(ctx, namespace, r.Name)
+		if err != nil {
+			return err
+		}
+		switch digest(m) {
+		case r.Target:
+			return c.release(ctx, namespace, r.Name, m.UID)
+		case r.Judged:
+		default:
+			if err := c.release(ctx, namespace, r.Name, m.UID); err != nil {
+				return err
+			}
+			return bake.ErrNewer
+		}
+		good, err := c.kept(ctx, namespace, v1alpha1.ConfigVersion{Name: r.Name, Digest: r.Target})
+		if err != nil {
+			return err
+		}
+		patch, err := restoring(m, good, r, time.Now())
+		if err != nil {
+			return fmt.Errorf("write the patch for %s: %w", configMap(namespace, r.Name), err)
+		}
+		err = c.send(ctx, namespace, r.Name, patch)
+		switch {
+		case apierrors.IsNotFound(err):
+			return bake.ErrGone
+		case failedTest(err), apierrors.IsConflict(err):
+			continue // somebody wrote in between: was it the data?
+		case err != nil:
+			return explain(err, "patch "+configMap(namespace, r.Name))
+		}
+		return c.release(ctx, namespace, r.Name, m.UID)
+	}
+	return fmt.Errorf("put %s back: others keep writing to it", configMap(namespace, r.Name))
+}
+
+// restoring is the patch that puts the data of good into m as it was read.
+func restoring(m, good *corev1.ConfigMap, r v1alpha1.ConfigRestore, now time.Time) ([]byte, error) {
+	ops := []operation{
+		{Op: "test", Path: "/metadata/uid", Value: quoted(string(m.UID))},
+		{Op: "test", Path: "/metadata/resourceVersion", Value: quoted(m.ResourceVersion)},
+	}
+	put := func(path string, is, want any, there, wanted bool) error {
+		was, err := json.Marshal(is)
+		if err != nil {
+			return err
+		}
+		value, err := json.Marshal(want)
+		if err != nil {
+			return err
+		}
+		if !there {
+			was = []byte("null")
+		}
+		ops = append(ops, operation{Op: "test", Path: path, Value: was})
+		switch {
+		case wanted:
+			ops = append(ops, operation{Op: "add", Path: path, Value: value})
+		case there:
+			ops = append(ops, operation{Op: "remove", Path: path})
+		}
+		return nil
+	}
+	if err := put("/data", m.Data, good.Data, len(m.Data) > 0, len(good.Data) > 0); err != nil {
+		return nil, err
+	}
+	if err := put("/binaryData", m.BinaryData, good.BinaryData, len(m.BinaryData) > 0, len(good.BinaryData) > 0); err != nil {
+		return nil, err
+	}
+	mark := operation{Op: "add", Path: markPath, Value: quoted(fmt.Sprintf("%.6s at %s", r.Judged, now.UTC().Format(time.RFC3339)))}
+	if len(m.Annotations) == 0 {
+		ops = append(ops, operation{Op: "add", Path: "/metadata/annotations", Value: json.RawMessage("{}")})
+	}
+	return json.Marshal(append(ops, mark))
+}
+
+// send sends a JSON patch of a ConfigMap.
+func (c *ConfigMaps) send(ctx context.Context, namespace, name string, patch []byte) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	return c.Client.CoreV1().RESTClient().Patch(types.JSONPatchType).Namespace(namespace).Resource("configmaps").Name(name).
+		VersionedParams(&metav1.PatchOptions{FieldManager: FieldManager}, scheme.ParameterCodec).Body(patch).Do(ctx).Error()
+}
+
+// release hands the data that a restore changed back to whoever applied it before, as after an undo of a template.
+func (c *ConfigMaps) release(ctx context.Context, namespace, name string, uid types.UID) error {
+	for range releaseTries {
+		m, err := c.live(ctx, namespace, name)
+		switch {
+		case err != nil:
+			return err
+		case m.UID != uid:
+			return bake.ErrGone
+		}
+		entries, changed, err := handBack(m.ManagedFields, watcher.OwnsData)
+		if err != nil {
+			return fmt.Errorf("hand the data of %s back: %w", configMap(namespace, name), err)
+		}
+		if !changed {
+			return nil
+		}
+		value, err := json.Marshal(entries)
+		if err != nil {
+			return fmt.Errorf("hand the data of %s back: %w", configMap(namespace, name), err)
+		}
+		patch, err := json.Marshal([]operation{
+			{Op: "test", Path: "/metadata/uid", Value: quoted(string(uid))},
+			{Op: "replace", Path: "/metadata/managedFields", Value: value},
+			{Op: "replace", Path: "/metadata/resourceVersion", Value: quoted(m.ResourceVersion)},
+		})
+		if err != nil {
+			return fmt.Errorf("hand the data of %s back: %w", configMap(namespace, name), err)
+		}
+		switch err := c.send(ctx, namespace, name, patch); {
+		case apierrors.IsConflict(err):
+		case apierrors.IsNotFound(err):
+			return bake.ErrGone
+		case err != nil:
+			return explain(err, "hand the data of "+configMap(namespace, name)+" back")
+		default:
+			return nil
+		}
+	}
+	return fmt.Errorf("hand the data of %s back: others keep writing to it", configMap(namespace, name))
+}
