@@ -161,7 +161,7 @@ func withConfiguration(name, configuration string) string {
 	return name + " with " + strings.TrimSpace(configuration)
 }
 
-// restored is a ConfigMap whose content a rollback put back.
+// restored is a ConfigMap whose content a rollback puts back.
 type restored struct {
 	name, digest string
 	bake, ref    string // of whose rollback
@@ -177,7 +177,7 @@ type restores struct {
 // maxRestores bounds how many are remembered. Each was a rollback, of which there are few.
 const maxRestores = 10_000
 
-// note remembers what a bake has put back.
+// note remembers what a bake puts back, from its intent on.
 func (rs *restores) note(b *v1alpha1.Bake) {
 	rb := b.Status.Rollback
 	if rb == nil {
@@ -187,13 +187,17 @@ func (rs *restores) note(b *v1alpha1.Bake) {
 	defer rs.mu.Unlock()
 	for _, c := range rb.ConfigMaps {
 		key := b.Namespace + "/" + c.Name
-		if c.DoneAt == nil || !rs.by[key].at.Before(c.DoneAt.Time) {
+		at := rb.IntendedAt.Time // the watches of others may tell of the deed before its receipt is on record
+		if c.DoneAt != nil {
+			at = c.DoneAt.Time
+		}
+		if c.DoneAt == nil && b.Status.Outcome != "" || !rs.by[key].at.Before(at) {
 			continue
 		}
 		if rs.by == nil || len(rs.by) >= maxRestores {
 			rs.by = map[string]restored{}
 		}
-		rs.by[key] = restored{c.Name, c.Target, id(b), b.Namespace + " " + b.Spec.Ref, c.DoneAt.Time}
+		rs.by[key] = restored{c.Name, c.Target, id(b), b.Namespace + " " + b.Spec.Ref, at}
 	}
 }
 

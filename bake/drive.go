@@ -340,6 +340,7 @@ func (l *Loop) carry(ctx context.Context, k Key, e *entry, s State, step Step) e
 	if err := l.save(ctx, e, b); err != nil {
 		return err
 	}
+	l.restores.note(b)
 	l.Log.Info("bake", zap.String("bake", id(b)), zap.String("phase", string(st.Phase)), zap.String("step", string(step.Do)), zap.String("why", st.Why))
 	l.tell(e)
 	return nil
