@@ -52,7 +52,7 @@ func alike(a, b v1alpha1.Revision) bool {
 
 // itIs says of a revision that it was rolled back before: "rev 9 is rev 7 again, rolled back 20m ago".
 func itIs(spec v1alpha1.BakeSpec, now time.Time) string {
-	return fmt.Sprintf("%s is rev %d again, rolled back %s ago", rev(spec.To), spec.Again.Number, short(now.Sub(spec.Again.At.Time)))
+	return fmt.Sprintf("%s is %s again, rolled back %s ago", rev(spec.To), calledThen(spec), short(now.Sub(spec.Again.At.Time)))
 }
 
 // toAndFro: two revisions that took turns once do not do so again. Somebody, or something, wants the one, and Bakewatch the

@@ -276,6 +276,43 @@ func TestAConfigMapInOtherHands(t *testing.T) {
 	})
 }
 
+// The bad content is applied again: once while recovery is measured, and once later.
+func TestABadContentIsWrittenBack(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		after time.Duration
+		first string // code of the first bake's last reason
+	}{{"at once", 20 * time.Second, CodeWrittenBack}, {"later", 5 * time.Minute, decide.CodeEvidence}} {
+		t.Run(c.name, func(t *testing.T) {
+			inConfiguredWorld(t, "app", func(t *testing.T, w *world) {
+				w.start()
+				w.pass(time.Minute)
+				w.configure("app", "bad")
+				for range 600 {
+					if w.pass(time.Second); len(w.configs["app"].restores) > 0 {
+						break
+					}
+				}
+				w.pass(c.after)
+				w.configure("app", "bad")
+				w.pass(15 * time.Minute)
+				all := w.ofConfig(web)
+				if len(all) != 2 || all[1].Spec.Again == nil || all[1].Spec.Again.Bake != all[0].Name {
+					t.Fatalf("bakes: %v", w.outcomes())
+				}
+				first, second := all[0].Status, all[1].Status
+				if first.Outcome != v1alpha1.OutcomeRolledBack || first.Reasons[len(first.Reasons)-1].Code != c.first {
+					t.Errorf("the first ended %s: %+v", first.Outcome, first.Reasons)
+				}
+				if second.Outcome != v1alpha1.OutcomeHeld || !has(second.Reasons, CodeToAndFro) {
+					t.Errorf("the second ended %s: %+v", second.Outcome, second.Reasons)
+				}
+				w.wantRestores(t, "bad to good1")
+			})
+		})
+	}
+}
+
 // It changes while the daemon is down, before any Bake is on record: what was kept tells.
 func TestAConfigurationChangesWhileNobodyWatches(t *testing.T) {
 	inConfiguredWorld(t, "app", func(t *testing.T, w *world) {

@@ -84,6 +84,9 @@ func (l *Loop) state(ctx context.Context, k Key, e *entry, live policy.Resolved)
 		}
 	}
 	s.PutBack = l.putBackBy(b, s.Sight)
+	if s.Back == nil {
+		s.Back = contentBack(b, s.Sight)
+	}
 	if err == nil {
 		s.Migrated = l.migrations(ctx, k, w, s, false)
 	}

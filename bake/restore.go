@@ -78,6 +78,23 @@ func (l *Loop) putBackBy(b *v1alpha1.Bake, s Sight) *restored {
 	return by
 }
 
+// contentBack is that the content that a bake in place judged was written once more after it was put back; nil when it was not. The
+// watch may be behind, so it goes by when it was written.
+func contentBack(b *v1alpha1.Bake, s Sight) *writing {
+	rb := b.Status.Rollback
+	if !b.Spec.InPlace || rb == nil || rb.PatchedAt == nil {
+		return nil
+	}
+	for _, r := range rb.ConfigMaps {
+		for _, c := range s.Configs {
+			if c.Name == r.Name && c.Digest == r.Judged && c.ChangedAt.After(rb.IntendedAt.Time) {
+				return &writing{c.ChangedBy, c.ChangedAt}
+			}
+		}
+	}
+	return nil
+}
+
 // keptConfig: a ConfigMap that is kept as Git has it comes back, whatever is written to it.
 func (s State) keptConfig(rules policy.GuardRules) *v1alpha1.Reason {
 	if !rules.GitOps {
