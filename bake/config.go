@@ -90,7 +90,7 @@ func (l *Loop) configure(ctx context.Context, k Key, e *entry, s Sight, live pol
 	if e.configs.since.IsZero() {
 		e.configs.since = now
 	}
-	if due := e.configs.since.Add(min(configSettles, live.Interval)); now.Before(due) {
+	if due := e.configs.since.Add(min(configSettles, time.Duration(live.Configuration.Sync))); now.Before(due) {
 		return due.Sub(now), nil
 	}
 	return 0, l.beginInPlace(ctx, k, e, s, live, read, is)
