@@ -1,6 +1,7 @@
 package watcher
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
@@ -163,6 +164,7 @@ func (w *Watcher) setUpConfigs(namespaces []string) error {
 			AddFunc: w.configChanged,
 			UpdateFunc: func(old, obj any) {
 				if a, b := old.(*corev1.ConfigMap), obj.(*corev1.ConfigMap); a.Annotations[digestKey] != b.Annotations[digestKey] || a.Annotations[leftKey] != b.Annotations[leftKey] {
+					w.counted(b.Namespace + "/" + b.Name)
 					w.configChanged(obj)
 				}
 			},
@@ -208,6 +210,11 @@ func (w *Watcher) configChanged(obj any) {
 		return
 	}
 	namespace, name, _ := cache.SplitMetaNamespaceKey(key)
+	w.readers(namespace, name, w.notify)
+}
+
+// readers calls each for the workloads whose pods read a ConfigMap.
+func (w *Watcher) readers(namespace, name string, each func(bake.Key)) {
 	for _, one := range w.watches {
 		if one.namespace != metav1.NamespaceAll && one.namespace != namespace {
 			continue
@@ -218,7 +225,7 @@ func (w *Watcher) configChanged(obj any) {
 		}
 		for _, workload := range workloads {
 			if o, ok := outlineOf(workload); ok && refersTo(o.meta.Annotations[configsKey], name) {
-				w.notify(bake.Key{Kind: one.kind.name, Namespace: namespace, Name: o.meta.Name})
+				each(bake.Key{Kind: one.kind.name, Namespace: namespace, Name: o.meta.Name})
 			}
 		}
 	}
@@ -244,6 +251,13 @@ func cutLast(s string) (before, after string, ok bool) {
 	return s[:i], s[i+1:], true
 }
 
+// Reads reports whether the pods of any workload read a ConfigMap.
+func (w *Watcher) Reads(namespace, name string) bool {
+	read := false
+	w.readers(namespace, name, func(bake.Key) { read = true })
+	return read
+}
+
 // configsOf are the ConfigMaps that a workload's pods read; nil while they are not known.
 func (w *Watcher) configsOf(namespace, packed string) []bake.Config {
 	var one *configWatch
@@ -260,6 +274,7 @@ func (w *Watcher) configsOf(namespace, packed string) []bake.Config {
 		c := bake.Config{ConfigVersion: v1alpha1.ConfigVersion{Name: r.name}, Mounted: r.mounted, AtStart: r.atStart}
 		if obj, found, err := one.informer.GetStore().GetByKey(namespace + "/" + r.name); err == nil && found {
 			known(&c, obj.(*corev1.ConfigMap))
+			c.Left = cmp.Or(c.Left, w.churn.left(namespace+"/"+r.name, time.Now()))
 		}
 		out = append(out, c)
 	}

@@ -24,6 +24,7 @@ type Watcher struct {
 	client  kubernetes.Interface
 	watches []*watch
 	configs []*configWatch
+	churn   churn
 	notify  func(bake.Key)
 	log     *zap.Logger
 }

@@ -170,6 +170,38 @@ func (c *ConfigMaps) prune(ctx context.Context, namespace string, all []corev1.C
 	return nil
 }
 
+// Sweep forgets what is kept, and has been for long, of ConfigMaps that no workload reads any more: those with a hash in their name are
+// replaced by others, and what is deleted needs no earlier content. No namespaces means all.
+func (c *ConfigMaps) Sweep(ctx context.Context, namespaces []string, read func(namespace, name string) bool, before time.Time) (swept int, err error) {
+	if len(namespaces) == 0 {
+		namespaces = []string{metav1.NamespaceAll}
+	}
+	for _, ns := range namespaces {
+		options := metav1.ListOptions{LabelSelector: watcher.LabelKept, Limit: 100}
+		for {
+			list, err := c.Client.CoreV1().ConfigMaps(ns).List(ctx, options)
+			if err != nil {
+				return swept, explain(err, "list what is kept of configmaps")
+			}
+			for i := range list.Items {
+				m := &list.Items[i]
+				since, err := time.Parse(time.RFC3339Nano, m.Annotations[keptSince])
+				if err != nil || since.After(before) || read(m.Namespace, m.Annotations[keptOf]) {
+					continue
+				}
+				if err := c.forget(ctx, m.Namespace, m); err != nil {
+					return swept, err
+				}
+				swept++
+			}
+			if options.Continue = list.Continue; options.Continue == "" {
+				break
+			}
+		}
+	}
+	return swept, nil
+}
+
 func (c *ConfigMaps) forget(ctx context.Context, namespace string, m *corev1.ConfigMap) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()

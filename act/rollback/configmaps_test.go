@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	jsonpatch "gopkg.in/evanphx/json-patch.v4" // what the API server applies patches with
@@ -109,7 +110,7 @@ func (s *shelf) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		list := corev1.ConfigMapList{TypeMeta: metav1.TypeMeta{Kind: "ConfigMapList", APIVersion: "v1"}}
 		label, value, _ := strings.Cut(r.URL.Query().Get("labelSelector"), "=")
 		for _, n := range slices.Sorted(maps.Keys(s.maps)) {
-			if s.maps[n].Labels[label] == value {
+			if got, ok := s.maps[n].Labels[label]; ok && (value == "" || got == value) {
 				list.Items = append(list.Items, *s.maps[n])
 			}
 		}
@@ -219,6 +220,26 @@ func TestKeep(t *testing.T) {
 	large := map[string]string{"a": strings.Repeat("x", maxKeptBytes)}
 	s.write("app", "kubectl", large)
 	keep(large, bake.ErrTooLarge)
+}
+
+func TestSweep(t *testing.T) {
+	s, c := newShelf(t)
+	for _, name := range []string{"app", "old", "other"} {
+		s.write(name, "kubectl", one)
+		if err := c.Keep(context.Background(), "shop", version(name, one)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	read := func(namespace, name string) bool { return namespace == "shop" && name == "app" }
+	if n, err := c.Sweep(context.Background(), []string{"shop"}, read, time.Now().Add(-time.Hour)); n != 0 || err != nil {
+		t.Fatalf("%d of a moment ago are forgotten, %v", n, err)
+	}
+	if n, err := c.Sweep(context.Background(), []string{"shop"}, read, time.Now().Add(time.Hour)); n != 2 || err != nil {
+		t.Fatalf("%d are forgotten, %v", n, err)
+	}
+	if s.maps[keptName(version("app", one))] == nil || s.maps["old"] == nil {
+		t.Error("what is read, or not a copy, is gone")
+	}
 }
 
 // A copy that is not what it is called is none.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -189,6 +188,7 @@ func (g *guard) lead(ctx context.Context) error {
 	})
 	go watch.Run(ctx)
 	go watch.FollowConfigs(ctx, g.followsConfigs)
+	go g.sweepKept(ctx, watch)
 	late := time.AfterFunc(5*time.Second, func() {
 		g.troubles.Set("watch", errors.New("the first list of workloads has not arrived yet"), true)
 	})
@@ -301,29 +301,6 @@ func (g *guard) policyChanged() {
 	for _, k := range g.watch.Keys() {
 		g.loop.Notice(k)
 	}
-}
-
-// configRights are needed where policy has ConfigMaps followed.
-var configRights = []right{
-	{"list", "", "configmaps", "", "see changes of ConfigMaps"},
-	{"watch", "", "configmaps", "", "see changes of ConfigMaps"},
-	{"create", "", "configmaps", "", "keep what is known good of ConfigMaps"},
-	{"patch", "", "configmaps", "", "put ConfigMaps back"},
-	{"delete", "", "configmaps", "", "forget what was kept of ConfigMaps"},
-}
-
-// followsConfigs reports whether policy has any ConfigMaps followed.
-func (g *guard) followsConfigs() bool {
-	c := g.live.Current()
-	return c != nil && c.FollowsConfigMaps()
-}
-
-// rights are those that are needed by the policy of now.
-func (g *guard) rights() []right {
-	if g.followsConfigs() {
-		return append(slices.Clone(rights), configRights...)
-	}
-	return rights
 }
 
 // checkRights asks the API server what this account may not do, and says which feature is missing for it.
