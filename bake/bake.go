@@ -123,6 +123,7 @@ type Known struct {
 	Good       string    // hash of the last known good revision; empty when only its number is known, or none
 	GoodNumber int64     // its number when last seen, used when Good is empty
 	Undoing    string    // hash our own rollback goes, or went, back to
+	Restarted  string    // value of the restart annotation that our own rollback sets; empty when it sets none
 	Since      time.Time // when guarding began: what was rolled out before is not a rollout but the way things were
 }
 
@@ -150,6 +151,7 @@ type Detection struct {
 	Current v1alpha1.Revision // what the template is called now; empty while Waiting or PausedWait
 	Digest  string            // of the template looked at
 	Rollout Rollout           // when Found
+	Restart bool              // of our own rollback, when OwnUndo
 }
 
 // Errors an Undoer returns when it must not, or cannot, act. They are final: the bake ends by them.

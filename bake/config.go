@@ -31,7 +31,10 @@ type configs struct {
 	keepAt  time.Time // when it may be tried again to keep some
 	since   time.Time // when a change was first seen that is no rollout yet
 	waiting string    // the contents of which it was told that nothing reads them yet
-	dropped bool      // it was told that there are more than are followed
+	asked   time.Time // when it was last asked whether pods were started since
+	// restarted is the hash of the revision that our own restart made.
+	restarted string
+	dropped   bool // it was told that there are more than are followed
 }
 
 // follows reports whether a workload's ConfigMaps are followed, and known.
@@ -73,11 +76,15 @@ func (l *Loop) configure(ctx context.Context, k Key, e *entry, s Sight, live pol
 	}
 	read := slices.DeleteFunc(slices.Clone(s.Configs), func(c Config) bool { return !c.Mounted || !listed(changed, c.Name) })
 	if len(read) == 0 {
+		wait, err := l.startedWith(ctx, k, e, s, live, changed, is)
+		if wait == 0 || err != nil {
+			return 0, err // a bake has begun
+		}
 		if mark := fmt.Sprint(changed); mark != e.configs.waiting { // told once, not at every look
 			e.configs.waiting = mark
 			l.Log.Info("a configmap changed, and no pod reads it before it starts; it is part of the next rollout", zap.String("workload", k.String()), zap.Strings("configMaps", configNames(changed)))
 		}
-		return 0, nil
+		return wait, nil
 	}
 	now := time.Now()
 	if !slices.ContainsFunc(read, func(c Config) bool { return !c.old(now, live) }) {
@@ -156,6 +163,41 @@ func (l *Loop) keep(ctx context.Context, k Key, e *entry, s Sight) (time.Duratio
 	return 0, nil
 }
 
+// askEvery is how often it is asked, at most, whether pods were started with what is read at start only; askAgain is when it is asked
+// again if nothing happens.
+const askEvery, askAgain = 10 * time.Second, time.Minute
+
+// startedWith begins the bake of what is read at start only, once some pods were started with it although the template is the same: a
+// node was drained, or a container crashed. Until then it returns when to ask again.
+func (l *Loop) startedWith(ctx context.Context, k Key, e *entry, s Sight, live policy.Resolved, changed, is []v1alpha1.ConfigVersion) (time.Duration, error) {
+	now := time.Now()
+	if due := e.configs.asked.Add(askEvery); now.Before(due) {
+		return due.Sub(now), nil
+	}
+	e.configs.asked = now
+	read := slices.DeleteFunc(slices.Clone(s.Configs), func(c Config) bool { return !listed(changed, c.Name) || c.ChangedAt.IsZero() })
+	if len(read) == 0 {
+		return askAgain, nil
+	}
+	newest := slices.MaxFunc(read, func(a, b Config) int { return a.ChangedAt.Compare(b.ChangedAt) })
+	current, _, err := l.Watcher.Revisions(ctx, k, 0)
+	if err != nil {
+		return 0, fmt.Errorf("see which revision of %s reads another configuration: %w", k, err)
+	}
+	at, err := l.Watcher.Started(ctx, k, current, newest.ChangedAt.Add(time.Second)) // the field managers have whole seconds
+	switch {
+	case err != nil:
+		return 0, fmt.Errorf("see whether pods of %s were started with another configuration: %w", k, err)
+	case at.IsZero():
+		return askAgain, nil
+	}
+	e.configs.since = at
+	for i := range read {
+		read[i].ChangedAt = time.Time{} // it began when the first pod was started
+	}
+	return 0, l.beginInPlace(ctx, k, e, s, live, read, is)
+}
+
 // beginInPlace begins the bake of another content of ConfigMaps that running pods read.
 func (l *Loop) beginInPlace(ctx context.Context, k Key, e *entry, s Sight, live policy.Resolved, read []Config, is []v1alpha1.ConfigVersion) error {
 	current, former, err := l.Watcher.Revisions(ctx, k, e.good.Number)
@@ -170,8 +212,9 @@ func (l *Loop) beginInPlace(ctx context.Context, k Key, e *entry, s Sight, live 
 	r := Rollout{Key: k, UID: s.UID, To: to, StartedAt: e.configs.since, Digest: s.Digest, InPlace: true}
 	for _, c := range read {
 		if !c.ChangedAt.IsZero() && !c.old(r.StartedAt, live) && c.ChangedAt.Before(r.StartedAt) {
-			r.StartedAt, r.ChangedBy = c.ChangedAt, c.ChangedBy
+			r.StartedAt = c.ChangedAt
 		}
+		r.ChangedBy = c.ChangedBy
 		r.Mark += c.Name + "@" + c.Version + "\n"
 	}
 	if e.good.Number != 0 {

@@ -65,7 +65,11 @@ func (c *cluster) configured(w *workload, s *set, at time.Time) float64 {
 			continue
 		}
 		if plain != name { // as it was when the pods were started
-			at = s.served[len(s.served)-1].from
+			began := s.served[len(s.served)-1].from
+			if w.reborn.After(began) && !at.Before(w.reborn) {
+				began = w.reborn
+			}
+			at = began
 		}
 		if strings.HasPrefix(m.at(at), "bad") {
 			return 0.3
@@ -204,6 +208,63 @@ func (p configsFake) Restore(_ context.Context, _ string, r v1alpha1.ConfigResto
 		return nil
 	})
 	p.toldOf(r.Name)
+	if err != nil {
+		return err
+	}
+	return release()
+}
+
+// Started: pods of the revision were started when it was rolled out, and some once more when they were reborn.
+func (p *process) Started(_ context.Context, k Key, r v1alpha1.Revision, since time.Time) (time.Time, error) {
+	if err := p.gone(); err != nil {
+		return time.Time{}, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	w := p.workloads[k]
+	if w == nil || w.rolled != r.Hash || w.reborn.Before(since) {
+		return time.Time{}, nil
+	}
+	return w.reborn, nil
+}
+
+// Restart is the conditional patch of the restart annotation, and the hand-over after it.
+func (p *process) Restart(_ context.Context, k Key, uid string, r v1alpha1.Revision, at string) error {
+	if err := p.gone(); err != nil {
+		return err
+	}
+	p.mu.Lock()
+	w := p.workloads[k]
+	p.mu.Unlock()
+	release := func() error {
+		p.mu.Lock()
+		owned := w.owned
+		p.mu.Unlock()
+		if !owned {
+			return nil
+		}
+		return p.write(func() error { p.mu.Lock(); defer p.mu.Unlock(); w.owned = false; p.releases++; return nil })
+	}
+	p.mu.Lock()
+	template, restarted := w.template, w.restartedAt
+	p.mu.Unlock()
+	switch {
+	case w.uid != uid:
+		return ErrGone
+	case restarted == at:
+		return release()
+	case template != r.Hash:
+		return ErrNewer
+	}
+	err := p.write(func() error {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.changes = append(p.changes, "restart of "+template)
+		w.template, w.restartedAt, w.owned = template+"-again", at, true
+		p.roll(k, w)
+		return nil
+	})
+	p.told(k)
 	if err != nil {
 		return err
 	}

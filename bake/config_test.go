@@ -187,6 +187,67 @@ func TestVariablesWaitForARestart(t *testing.T) {
 	})
 }
 
+// Pods are made anew under the same template, with variables that went bad meanwhile: the content is put back, and the pods are
+// restarted, once each, however often the daemon is killed.
+func TestKilledAtEveryWriteOfARestart(t *testing.T) {
+	story := func(t *testing.T, killAt int, before bool) (writes int, killed bool) {
+		inConfiguredWorld(t, "$app", func(t *testing.T, w *world) {
+			p := w.start(func(p *process) { p.killAt, p.before = killAt, before })
+			again := func() {
+				if p.gone() != nil && !killed {
+					killed = true
+					w.pass(5 * time.Second)
+					w.start()
+				}
+			}
+			for range 60 {
+				again()
+				w.pass(time.Second)
+			}
+			w.configure("app", "bad")
+			w.pass(10 * time.Minute)
+			if got := w.outcomes(); len(got) > 0 {
+				t.Fatalf("bakes before any pod was started: %v", got)
+			}
+			w.with(web, func(x *workload) { x.reborn = time.Now() })
+			for range 10 * 60 {
+				again()
+				w.pass(time.Second)
+			}
+			w.pass(10 * time.Minute)
+			b := w.last(t, web)
+			wantOutcome(t, b, v1alpha1.OutcomeRolledBack, decide.CodeThreshold)
+			w.wantRestores(t, "bad to good1")
+			wantChanges(t, w, "restart of A")
+			rb := b.Status.Rollback
+			if rb.Recovered != "Yes" || rb.Restart == nil || rb.Restart.DoneAt == nil || rb.Target.Hash != "A-again" || rb.Target.ConfigMaps[0].Digest != "good1" {
+				t.Errorf("on record: %+v", rb)
+			}
+			if got := w.outcomes(); len(got) != 1 {
+				t.Errorf("bakes: %v", got)
+			}
+			if e := w.newest.loop.ledger.of(web); e.work != nil || e.current.Hash != "A-again" || e.good.Hash != "A-again" || e.good.ConfigMaps[0].Digest != "good1" || w.workloads[web].owned {
+				t.Errorf("remembered: %+v", *e)
+			}
+			writes = p.writes
+			if killAt == 0 {
+				w.deploy(web, "B")
+				w.pass(10 * time.Minute)
+				wantOutcome(t, w.bake(t, 3), v1alpha1.OutcomePassed, decide.CodeWithin)
+			}
+		})
+		return writes, killed
+	}
+	total, _ := story(t, 0, false)
+	for n := 1; n <= total; n++ {
+		for _, before := range []bool{true, false} {
+			if _, killed := story(t, n, before); !killed {
+				t.Errorf("it was not killed at write %d of %d", n, total)
+			}
+		}
+	}
+}
+
 // A ConfigMap that two workloads read is put back once; the other bake says by whom.
 func TestASharedConfigMapIsPutBackOnce(t *testing.T) {
 	inConfiguredWorld(t, "app", func(t *testing.T, w *world) {

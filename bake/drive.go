@@ -83,7 +83,7 @@ func (l *Loop) state(ctx context.Context, k Key, e *entry, live policy.Resolved)
 			s.Crew, err = l.Watcher.Crew(ctx, k, b.Spec.To)
 		}
 	}
-	s.PutBack = l.putBackBy(b, s.Sight)
+	s.PutBack, s.Restarted = l.putBackBy(b, s.Sight), e.configs.restarted
 	if s.Back == nil {
 		s.Back = contentBack(b, s.Sight)
 	}
@@ -145,6 +145,9 @@ func (l *Loop) inquire(ctx context.Context, k Key, w *work, s *State) (err error
 	}
 	if err == nil {
 		s.Unkept, err = l.unkept(ctx, s.Bake, s.Sight)
+	}
+	if err == nil {
+		s.Started, err = l.started(ctx, k, s)
 	}
 	switch {
 	case err == nil, errors.Is(err, ErrGone):
@@ -308,7 +311,7 @@ func (l *Loop) carry(ctx context.Context, k Key, e *entry, s State, step Step) e
 		recordAnswer(st, step.Answer, s.answeredBy(), s.Now)
 		st.ByHand = step.ByHand
 		st.Reasons, st.Why = step.Reasons, step.Reasons[0].Sentence
-		st.Rollback = &v1alpha1.Rollback{IntendedAt: micro(s.Now), Target: *b.Spec.From, Because: st.Why, Suspension: s.suspension(), Aftermath: s.aftermath(), Helm: s.helm(), ConfigMaps: toRestore(b.Spec)}
+		st.Rollback = &v1alpha1.Rollback{IntendedAt: micro(s.Now), Target: *b.Spec.From, Because: st.Why, Suspension: s.suspension(), Aftermath: s.aftermath(), Helm: s.helm(), ConfigMaps: toRestore(b.Spec), Restart: s.restart()}
 		l.undoneReleases.note(b)
 		st.Alert = fire(AlertRolledBack, s.Now)
 	case Plan:
@@ -319,6 +322,10 @@ func (l *Loop) carry(ctx context.Context, k Key, e *entry, s State, step Step) e
 		return l.suspend(ctx, k, e, s)
 	case Restore:
 		return l.restoreConfig(ctx, k, e, s)
+	case Restart:
+		return l.restart(ctx, k, e, s)
+	case Retarget:
+		st.Rollback.Target = restartedAs(s)
 	case Undo:
 		return l.undo(ctx, k, e, s)
 	case Halt, Pause, GoOn, Release:

@@ -67,7 +67,9 @@ type workload struct {
 	mostNew                   map[string]int32                       // how many pods there were at most of a template
 	owner                     Owner
 	origin                    Origin
-	reads                     []string // ConfigMaps: mounted, or with a $ before the name as variables
+	reborn                    time.Time // when a pod was made anew under the same template
+	restartedAt               string    // restart annotation of the template
+	reads                     []string  // ConfigMaps: mounted, or with a $ before the name as variables
 }
 
 type set struct {
@@ -267,6 +269,9 @@ func (c *cluster) detect(k Key, known Known) (Detection, error) {
 		good = previous
 	case known.Hash == cur.hash, known.Hash == "" && known.Number == cur.number:
 		d.Finding = Same
+		return d, nil
+	case known.Restarted != "" && known.Restarted == w.restartedAt && cur.hash == known.Hash+"-again":
+		d.Finding, d.Restart = OwnUndo, true
 		return d, nil
 	case known.Undoing != "" && known.Undoing == cur.hash:
 		d.Finding = OwnUndo

@@ -71,11 +71,14 @@ func (e *entry) settle(d Detection) {
 
 // known is the entry as the watcher wants it.
 func (e *entry) known(since time.Time) Known {
-	undoing := e.undoing
+	undoing, restarted := e.undoing, ""
 	if e.work != nil && e.work.bake.Status.Rollback != nil {
 		undoing = e.work.bake.Status.Rollback.Target.Hash
+		if r := e.work.bake.Status.Rollback.Restart; r != nil {
+			restarted = r.At
+		}
 	}
-	return Known{Seen: e.seen, Hash: e.current.Hash, Number: e.current.Number, Good: e.good.Hash, GoodNumber: e.good.Number, Undoing: undoing, Since: since}
+	return Known{Restarted: restarted, Seen: e.seen, Hash: e.current.Hash, Number: e.current.Number, Good: e.good.Hash, GoodNumber: e.good.Number, Undoing: undoing, Since: since}
 }
 
 // begin remembers that a bake has begun.

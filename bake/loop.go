@@ -417,6 +417,9 @@ func (l *Loop) detect(ctx context.Context, k Key, e *entry, s Sight, live policy
 		e.proveQuietly(s)
 	case Same, OwnUndo:
 		e.settle(d)
+		if d.Restart {
+			e.configs.restarted = d.Current.Hash
+		}
 	case Found:
 		return 0, l.begin(ctx, k, e, d, s, live)
 	}

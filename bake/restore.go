@@ -43,10 +43,83 @@ func (s State) syncing() bool {
 // nextUndo is the next write of an undo: a ConfigMap that is not back yet, or else the template. So pods that are made anew read
 // what they are to read.
 func (s State) nextUndo() Step {
-	if slices.ContainsFunc(s.Bake.Status.Rollback.ConfigMaps, pending) {
+	rb := s.Bake.Status.Rollback
+	if slices.ContainsFunc(rb.ConfigMaps, pending) {
 		return Step{Do: Restore}
 	}
-	return Step{Do: Undo}
+	switch judged := s.Bake.Spec.To.Hash; {
+	case rb.Restart == nil || rb.Target.Hash != judged: // the restart's own revision is the target
+		return Step{Do: Undo}
+	case rb.Restart.DoneAt == nil:
+		return Step{Do: Restart}
+	case s.Restarted != "" && s.Current.Hash == s.Restarted:
+		return Step{Do: Retarget}
+	case s.Current.Hash != judged:
+		return end(v1alpha1.OutcomeSuperseded, CodeNewer, fmt.Sprintf("%s came before the restart of %s was seen", rev(s.Current), s.Bake.Spec.Ref))
+	}
+	return Step{Do: Wait, Until: s.Now.Add(time.Second)}
+}
+
+// restart is the restart that a rollback in place needs; nil when it needs none.
+func (s State) restart() *v1alpha1.Restart {
+	if !s.Started {
+		return nil
+	}
+	return &v1alpha1.Restart{At: s.Now.UTC().Format(time.RFC3339)}
+}
+
+// restartedAs is the target of a rollback once its own restart has given it another revision.
+func restartedAs(s State) v1alpha1.Revision {
+	was, is := s.Bake.Status.Rollback.Target, s.Current
+	is.ConfigMaps, is.Configuration = was.ConfigMaps, was.Configuration
+	return is
+}
+
+// started reports whether pods were started, since a rollout in place began, with ConfigMaps that are read at start: what is put back
+// does not reach them.
+func (l *Loop) started(ctx context.Context, k Key, s *State) (bool, error) {
+	spec := s.Bake.Spec
+	if !spec.InPlace || spec.From == nil || spec.From.Hash != spec.To.Hash {
+		return false, nil
+	}
+	for _, r := range toRestore(spec) {
+		for _, c := range s.Sight.Configs {
+			if c.Name != r.Name || !c.AtStart {
+				continue
+			}
+			at, err := l.Watcher.Started(ctx, k, spec.To, spec.StartedAt.Time)
+			return !at.IsZero(), err
+		}
+	}
+	return false, nil
+}
+
+// restart replaces the pods; its intent is on record, and the ConfigMaps are back. Then it records the receipt.
+func (l *Loop) restart(ctx context.Context, k Key, e *entry, s State) error {
+	b := e.work.bake.DeepCopy()
+	rb := b.Status.Rollback
+	err := l.Undoer.Restart(ctx, k, b.Spec.Workload.UID, rb.Target, rb.Restart.At)
+	var step Step
+	switch {
+	case err == nil:
+		rb.Restart.DoneAt = &metav1.MicroTime{Time: time.Now()}
+		l.Log.Info("pods are restarted, because some were started with what was put back", zap.String("workload", k.String()))
+		return l.save(ctx, e, b)
+	case errors.Is(err, ErrGone):
+		step = end(v1alpha1.OutcomeAbandoned, CodeDeleted, b.Spec.Ref+" was deleted")
+	case errors.Is(err, ErrNewer):
+		step = end(v1alpha1.OutcomeSuperseded, CodeNewer, b.Spec.Ref+" was changed before its pods were restarted: "+err.Error())
+	case errors.Is(err, ErrPaused):
+		step = end(v1alpha1.OutcomeHeld, CodePaused, "held: "+b.Spec.Ref+" was paused: a person has taken over; its ConfigMaps are back, and some pods were started before")
+	case time.Since(rb.IntendedAt.Time) > s.Frozen.Deadline, errors.Is(err, ErrNotPermitted) && time.Since(rb.IntendedAt.Time) > forbiddenFor:
+		step = end(v1alpha1.OutcomeHeld, CodeRollbackFailed, fmt.Sprintf("held: the ConfigMaps of %s are back, and its pods could not be restarted: %v", b.Spec.Ref, err))
+	default:
+		return fmt.Errorf("restart the pods of %s: %w", k, err)
+	}
+	if step.Outcome == v1alpha1.OutcomeHeld {
+		step.Reasons = append(b.Status.Reasons, step.Reasons...)
+	}
+	return l.end(ctx, k, e, step)
 }
 
 func pending(c v1alpha1.ConfigRestore) bool { return c.DoneAt == nil }

@@ -74,6 +74,10 @@ type State struct {
 	Missing []string
 	// Unkept are ConfigMaps whose content to go back to is not kept. Looked up before an intent.
 	Unkept []string
+	// Started says that pods were started with the ConfigMaps that are to be put back. Looked up before an intent in place.
+	Started bool
+	// Restarted is the hash of the revision that the rollback's own restart made; empty while it is not known.
+	Restarted string
 	// PutBack is another bake's rollback that put the ConfigMaps of this one back; nil when there is none.
 	PutBack *restored
 	// Alerting are the alerts of the workload that fired before the rollout, by name.
@@ -142,6 +146,8 @@ const (
 	Propose  Do = "propose"  // propose it, and record where it is
 	Suspend  Do = "suspend"  // have what keeps the workload as Git has it leave it alone, and record that
 	Restore  Do = "restore"  // put the content of a ConfigMap back, and record its receipt
+	Restart  Do = "restart"  // replace pods that were started with what was put back, and record its receipt
+	Retarget Do = "retarget" // record which revision the restart made
 	Undo     Do = "undo"     // carry the undo out, and record its receipt
 	Single   Do = "single"   // record the intent to delete a pod that stands in the way of the undo
 	Free     Do = "free"     // delete it, and record that it is gone

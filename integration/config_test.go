@@ -212,3 +212,53 @@ func TestConfigurationWithARestart(t *testing.T) {
 	s.kubectl("rollout", "restart", ref("web"))
 	s.ended("web", 4, v1alpha1.OutcomePassed, "within-threshold")
 }
+
+// TestConfigurationAtStart: variables go bad, and nothing happens until a pod is made anew under the same template. The content is
+// put back and the pods are restarted, as kubectl rollout restart does it; the next apply meets no conflict.
+func TestConfigurationAtStart(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	s.grantConfigMaps()
+	s.configure("app-config", "0", "blue")
+	web := good("web", "a")
+	web.envFrom, web.serverSide = "app-config", true
+	s.running(web)
+	d := s.daemon(rules{more: follows})
+	s.keeps("blue")
+
+	s.configure("app-config", "0.8", "red")
+	d.says("no pod reads it before it starts")
+	if all := s.bakes(); len(all) > 0 {
+		t.Fatalf("baked before any pod was started:\n%s", tell(all...))
+	}
+	time.Sleep(2100 * time.Millisecond) // who started in the second of the change may have read either
+	pods, err := s.client.CoreV1().Pods(s.namespace).List(s.context(), metav1.ListOptions{LabelSelector: "app=web"})
+	if err != nil || len(pods.Items) != 2 {
+		t.Fatalf("%d pods, %v", len(pods.Items), err)
+	}
+	s.kubectl("delete", "pod", pods.Items[0].Name, "--wait=false")
+	var b v1alpha1.Bake
+	s.waitFor("the bake in place to end", func() (bool, string) {
+		all := s.inPlace("web")
+		if len(all) > 0 {
+			b = all[0]
+		}
+		return len(all) > 0 && b.Status.Outcome != "", tell(s.bakes()...)
+	})
+	rb := b.Status.Rollback
+	if b.Status.Outcome != v1alpha1.OutcomeRolledBack || rb == nil || rb.Restart == nil || rb.Restart.DoneAt == nil || rb.Target.Number != 2 {
+		t.Fatalf("it ended otherwise, or nothing was restarted: %+v\n%s", rb, tell(b))
+	}
+	s.hasBack("app-config", "blue")
+	w := s.workload("web")
+	if got := w.template.Annotations["kubectl.kubernetes.io/restartedAt"]; got != rb.Restart.At || w.meta.Annotations["deployment.kubernetes.io/revision"] != "2" {
+		t.Errorf("restarted at %q, on record %q; revision %s", got, rb.Restart.At, w.meta.Annotations["deployment.kubernetes.io/revision"])
+	}
+	s.ownsNothing("web")
+	if all := s.bakes(); len(all) != 1 {
+		t.Errorf("the restart was taken for a rollout:\n%s", tell(all...))
+	}
+	web.version = "b"
+	s.deploy(web)
+	s.ended("web", 3, v1alpha1.OutcomePassed, "within-threshold")
+}

@@ -91,6 +91,9 @@ func (r *Undoer) meta(ctx context.Context, k bake.Key) (*metav1.ObjectMeta, erro
 	return &object.ObjectMeta, json.Unmarshal(raw, &object)
 }
 
+// restartField is the restart annotation, which no manifest holds: it belongs to nobody afterwards.
+var restartField = fieldpath.NewSet(fieldpath.MakePathOrDie("spec", "template", "metadata", "annotations", restartKey))
+
 // handBack removes this field manager's entry from managedFields, and gives its fields to the manager that last applied
 // the pod template, or whatever owns tells, on the server side, if there is one.
 func handBack(fields []metav1.ManagedFieldsEntry, owns func(*metav1.FieldsV1) bool) (kept []metav1.ManagedFieldsEntry, changed bool, err error) {
@@ -118,6 +121,7 @@ func handBack(fields []metav1.ManagedFieldsEntry, owns func(*metav1.FieldsV1) bo
 	if !changed || applier < 0 || mine.Empty() {
 		return kept, changed, nil
 	}
+	mine = *mine.Difference(restartField) // else the next apply takes it away, and restarts the pods
 	theirs, err := read(kept[applier].FieldsV1)
 	if err != nil {
 		return nil, false, err

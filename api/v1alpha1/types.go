@@ -249,6 +249,19 @@ type Rollback struct {
 	// +kubebuilder:validation:MaxItems=64
 	// +optional
 	ConfigMaps []ConfigRestore `json:"configMaps,omitempty"`
+	// Restart says that pods are replaced after that, because some were started with what was put back.
+	// +optional
+	Restart *Restart `json:"restart,omitempty"`
+}
+
+// Restart is a restart of a workload's pods, as by kubectl rollout restart. It gives the template a revision of its own, which
+// becomes the rollback's target.
+type Restart struct {
+	// At is the value of the restart annotation, by which it is known again.
+	At string `json:"at"`
+	// DoneAt is the receipt.
+	// +optional
+	DoneAt *metav1.MicroTime `json:"doneAt,omitempty"`
 }
 
 // HelmRollback is a rollback of a Helm release, of which the workload is a part.
