@@ -278,6 +278,51 @@ func TestASharedConfigMapIsPutBackOnce(t *testing.T) {
 	})
 }
 
+// Of two bakes that find out in the same instant, one puts the ConfigMap back.
+func TestClaims(t *testing.T) {
+	var rs restores
+	now := time.Now()
+	of := func(name string) *v1alpha1.Bake {
+		b := &v1alpha1.Bake{Spec: v1alpha1.BakeSpec{Ref: "deployment/" + name, InPlace: true,
+			From: &v1alpha1.Revision{Hash: "A", ConfigMaps: []v1alpha1.ConfigVersion{{Name: "app", Digest: "good1"}}},
+			To:   v1alpha1.Revision{Hash: "A", ConfigMaps: []v1alpha1.ConfigVersion{{Name: "app", Digest: "bad"}}}}}
+		b.Namespace, b.Name = "shop", name
+		return b
+	}
+	web, api := of("web"), of("api")
+	want := func(what string, b *v1alpha1.Bake, at time.Time, by string) {
+		t.Helper()
+		got := ""
+		if r := rs.claim(b, at); r != nil {
+			got = r.bake
+		}
+		if got != by {
+			t.Errorf("%s: claimed by %q, want %q", what, got, by)
+		}
+	}
+	want("the first", web, now, "")
+	want("the first again", web, now, "")
+	want("the second", api, now, "shop/web")
+	want("one that never put its intent on record", api, now.Add(claimFor), "")
+	rs = restores{}
+	want("the first", web, now, "")
+	web.Status.Rollback = &v1alpha1.Rollback{IntendedAt: micro(now.Add(time.Second)), ConfigMaps: toRestore(web.Spec)}
+	rs.note(web)
+	want("an intent on record is waited for", api, now.Add(time.Minute), "shop/web")
+	web.Status.Outcome = v1alpha1.OutcomeHeld // its rights did not suffice
+	rs.note(web)
+	want("it was not put back", api, now.Add(time.Minute), "")
+
+	s := in(v1alpha1.PhaseBaking, worse)
+	if step := Next(s); step.Do != Intend {
+		t.Fatalf("nothing is intended: %+v", step)
+	}
+	s.ClaimedBy = &restored{name: "app", ref: "shop deployment/api"}
+	if step := Next(s); step.Do != Wait || !strings.Contains(step.Why, "ConfigMap app is being put back by the rollback of shop deployment/api") {
+		t.Errorf("it does not wait: %+v", step)
+	}
+}
+
 // Nothing is fought for: a content that somebody changed again is theirs, and what a GitOps controller keeps is left alone.
 func TestAConfigMapInOtherHands(t *testing.T) {
 	for _, c := range []struct {

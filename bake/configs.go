@@ -166,6 +166,28 @@ type restored struct {
 	name, digest string
 	bake, ref    string // of whose rollback
 	at           time.Time
+	open         bool // it goes on, or is about to begin
+	intended     bool // and is on record
+}
+
+// claimFor is how long a rollback that is about to begin keeps others of the same ConfigMap waiting while it is not on record.
+const claimFor = 10 * time.Second
+
+// claim has a bake be the one that puts its ConfigMaps back, unless another is already, which it returns.
+func (rs *restores) claim(b *v1alpha1.Bake, now time.Time) *restored {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	for _, c := range toRestore(b.Spec) {
+		key := b.Namespace + "/" + c.Name
+		if r, ok := rs.by[key]; ok && r.open && r.bake != id(b) && r.digest == c.Target && (r.intended || now.Sub(r.at) < claimFor) {
+			return &r
+		}
+		if rs.by == nil || len(rs.by) >= maxRestores {
+			rs.by = map[string]restored{}
+		}
+		rs.by[key] = restored{c.Name, c.Target, id(b), b.Namespace + " " + b.Spec.Ref, now, true, false}
+	}
+	return nil
 }
 
 // restores remembers who put which ConfigMap back last, for the other workloads that read it.
@@ -191,13 +213,18 @@ func (rs *restores) note(b *v1alpha1.Bake) {
 		if c.DoneAt != nil {
 			at = c.DoneAt.Time
 		}
-		if c.DoneAt == nil && b.Status.Outcome != "" || !rs.by[key].at.Before(at) {
+		own := rs.by[key].bake == id(b)
+		switch over := b.Status.Outcome != ""; {
+		case over && c.DoneAt == nil && own:
+			delete(rs.by, key) // it was not put back
+			continue
+		case over && c.DoneAt == nil, !own && !rs.by[key].at.Before(at):
 			continue
 		}
 		if rs.by == nil || len(rs.by) >= maxRestores {
 			rs.by = map[string]restored{}
 		}
-		rs.by[key] = restored{c.Name, c.Target, id(b), b.Namespace + " " + b.Spec.Ref, at}
+		rs.by[key] = restored{c.Name, c.Target, id(b), b.Namespace + " " + b.Spec.Ref, at, b.Status.Outcome == "", true}
 	}
 }
 

@@ -121,6 +121,11 @@ func (l *Loop) state(ctx context.Context, k Key, e *entry, live policy.Resolved)
 		l.inquireScale(ctx, k, &s)
 	}
 	if Next(s).Do == Intend {
+		if by := l.restores.claim(b, s.Now); by != nil && b.Spec.InPlace && b.Spec.From.Hash == b.Spec.To.Hash {
+			s.ClaimedBy = by
+		}
+	}
+	if Next(s).Do == Intend {
 		if s.asked() {
 			l.budget.spend(id(b), b.Namespace, s.Now) // it counts, and is not held
 		} else {
@@ -473,6 +478,7 @@ func (l *Loop) end(ctx context.Context, k Key, e *entry, step Step) error {
 	e.close(b)
 	l.deploys.note(b)
 	l.undoneReleases.note(b)
+	l.restores.note(b)
 	l.findings.forget(b.Namespace, id(b))
 	if st.Rollback == nil || st.Rollback.PatchedAt == nil {
 		l.budget.refund(id(b))

@@ -78,6 +78,8 @@ type State struct {
 	Started bool
 	// Restarted is the hash of the revision that the rollback's own restart made; empty while it is not known.
 	Restarted string
+	// ClaimedBy is another bake that is putting back what this one, in place, would put back; nil when none is.
+	ClaimedBy *restored
 	// PutBack is another bake's rollback that put the ConfigMaps of this one back; nil when there is none.
 	PutBack *restored
 	// Alerting are the alerts of the workload that fired before the rollout, by name.
@@ -180,6 +182,14 @@ type Step struct {
 
 // Next decides the one next step of a bake. It is pure: all it knows is in the State.
 func Next(s State) Step {
+	step := s.next()
+	if by := s.ClaimedBy; by != nil && step.Do == Intend {
+		return Step{Do: Wait, Until: s.Now.Add(time.Second), Why: configMap(by.name) + " is being put back by the rollback of " + by.ref}
+	}
+	return step
+}
+
+func (s State) next() Step {
 	if s.Bake.Status.Outcome != "" {
 		return Step{Do: Wait}
 	}
