@@ -17,7 +17,7 @@ ARGS ?=
 DEMO_ARGS ?=
 # Where the demo reads signals: prometheus, or datadog, which a stand-in plays
 SOURCE ?= prometheus
-# By what the demo rolls out: apply, or helm, for which the real Helm is built
+# What the demo tells: apply, a bad version; helm, likewise by a Helm release, for which the real Helm is built; or config, a ConfigMap that goes bad
 STORY ?= apply
 # The race detector needs a C compiler; make test RACE= does without both.
 RACE ?= -race
@@ -71,7 +71,7 @@ playground-down: ## stop the playground
 	@if [[ -x playground/.bin/playground ]]; then playground/.bin/playground down; else echo "no playground was built, so none runs"; fi
 
 .PHONY: demo
-demo: playground-build build $(if $(filter helm,$(STORY)),$(bin)/helm) ## watch a bad version being rolled out, found, rolled back and told; DEMO_HOLD=1 keeps it up, SOURCE=datadog reads Datadog alone, STORY=helm rolls a release back
+demo: playground-build build $(if $(filter helm,$(STORY)),$(bin)/helm) ## watch a bad version being rolled out, found, rolled back and told; DEMO_HOLD=1 keeps it up, SOURCE=datadog reads Datadog alone, STORY=config is about a ConfigMap, STORY=helm rolls a release back
 	@playground/.bin/demo --bakewatch .bin/bakewatch --deploy deploy --source $(SOURCE) --story $(STORY) --helm $(bin)/helm $(DEMO_ARGS)
 
 .PHONY: test

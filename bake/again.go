@@ -38,16 +38,21 @@ func (e *entry) rememberUndone(b *v1alpha1.Bake) {
 // again is the newest rollback of the template that is rolled out now; nil when there was none.
 func (e *entry) again(to v1alpha1.Revision) *v1alpha1.Again {
 	for _, u := range slices.Backward(e.undone) {
-		if u.bad.Hash != "" && u.bad.Hash == to.Hash {
+		if u.bad.Hash != "" && alike(u.bad, to) {
 			return &v1alpha1.Again{Number: u.bad.Number, Bake: u.bake, At: micro(u.at)}
 		}
 	}
 	return nil
 }
 
+// alike reports whether two revisions are the same version: of template and of configuration.
+func alike(a, b v1alpha1.Revision) bool {
+	return sameRevision(a, b) && a.Configuration == b.Configuration
+}
+
 // itIs says of a revision that it was rolled back before: "rev 9 is rev 7 again, rolled back 20m ago".
 func itIs(spec v1alpha1.BakeSpec, now time.Time) string {
-	return fmt.Sprintf("%s is rev %d again, rolled back %s ago", rev(spec.To), spec.Again.Number, short(now.Sub(spec.Again.At.Time)))
+	return fmt.Sprintf("%s is %s again, rolled back %s ago", rev(spec.To), calledThen(spec), short(now.Sub(spec.Again.At.Time)))
 }
 
 // toAndFro: two revisions that took turns once do not do so again. Somebody, or something, wants the one, and Bakewatch the
@@ -60,14 +65,14 @@ func (s State) toAndFro(rules policy.GuardRules) *v1alpha1.Reason {
 	for _, u := range slices.Backward(s.Undone) {
 		switch {
 		case u.bad.Hash == "" || u.good.Hash == "":
-		case u.bad.Hash == spec.To.Hash && u.good.Hash == spec.From.Hash:
+		case alike(u.bad, spec.To) && alike(u.good, *spec.From):
 			by := ""
 			if spec.ChangedBy != "" {
 				by = " by " + spec.ChangedBy
 			}
 			return held(CodeToAndFro, "rev %d is rev %d again, rolled back %s ago, and was put back%s; it is not rolled back to %s a second time: fix it, or revert it where it is applied from",
 				spec.To.Number, u.bad.Number, short(s.Now.Sub(u.at)), by, rev(*spec.From))
-		case u.good.Hash == spec.To.Hash && u.bad.Hash == spec.From.Hash:
+		case alike(u.good, spec.To) && alike(u.bad, *spec.From):
 			return held(CodeToAndFro, "%s is what %s was rolled back to %s ago, when it was rev %d; the two do not take turns: choose one, or fix what is wrong with both",
 				rev(spec.To), rev(*spec.From), short(s.Now.Sub(u.at)), u.good.Number)
 		}

@@ -27,6 +27,8 @@ func (s State) comingBack() Step {
 	}
 	wait := Step{Do: Wait, Until: s.Now.Add(time.Second)}
 	switch p := s.Progress; {
+	case p.Complete && s.syncing():
+		return wait
 	case p.Complete:
 		return Step{Do: Verify}
 	case p.Stuck != nil:

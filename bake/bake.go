@@ -54,6 +54,9 @@ type Sight struct {
 	Total     int32  // pods of any template
 	Available int32
 
+	// Configs are the ConfigMaps that its pods read; nil when they are not followed, or not known yet.
+	Configs []Config
+
 	// Stuck is the controller's message once the rollout exceeded its progress deadline; empty before that.
 	Stuck string
 	// SettledAt is when the rollout last progressed, by the controller's condition; zero when it does not say.
@@ -106,6 +109,10 @@ type Rollout struct {
 	ChangedBy   string   // the tool that wrote the template
 	RestartOnly bool     // only the restart annotation differs
 	Digest      string   // of the template rolled out
+	// InPlace says that the template is the same, and pods that run already read another configuration; Mark sets it apart from
+	// other such rollouts.
+	InPlace bool
+	Mark    string
 }
 
 // Known is what the ledger remembers of a workload when the watcher looks for a rollout.
@@ -116,6 +123,7 @@ type Known struct {
 	Good       string    // hash of the last known good revision; empty when only its number is known, or none
 	GoodNumber int64     // its number when last seen, used when Good is empty
 	Undoing    string    // hash our own rollback goes, or went, back to
+	Restarted  string    // value of the restart annotation that our own rollback sets; empty when it sets none
 	Since      time.Time // when guarding began: what was rolled out before is not a rollout but the way things were
 }
 
@@ -143,6 +151,7 @@ type Detection struct {
 	Current v1alpha1.Revision // what the template is called now; empty while Waiting or PausedWait
 	Digest  string            // of the template looked at
 	Rollout Rollout           // when Found
+	Restart bool              // of our own rollback, when OwnUndo
 }
 
 // Errors an Undoer returns when it must not, or cannot, act. They are final: the bake ends by them.
@@ -205,4 +214,6 @@ func keyOf(b *v1alpha1.Bake) Key {
 // id is the Bake as namespace/name.
 func id(b *v1alpha1.Bake) string { return b.Namespace + "/" + b.Name }
 
-func rev(r v1alpha1.Revision) string { return fmt.Sprintf("rev %d", r.Number) }
+func rev(r v1alpha1.Revision) string {
+	return withConfiguration(fmt.Sprintf("rev %d", r.Number), r.Configuration)
+}

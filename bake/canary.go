@@ -155,7 +155,7 @@ func (s State) halt() (Step, bool) {
 		return slices.ContainsFunc(s.Bake.Status.Pauses, func(p v1alpha1.Pause) bool { return p.Why == why || p.ByHand })
 	}
 	switch {
-	case spec.RestartOnly, spec.ByHand != nil, s.Bake.Status.CompletedAt != nil:
+	case spec.RestartOnly, spec.InPlace, spec.ByHand != nil, s.Bake.Status.CompletedAt != nil:
 		return Step{}, false
 	case sight.Paused, !sight.CaughtUp, s.Changed, s.Current.Hash != spec.To.Hash:
 		return Step{}, false

@@ -52,7 +52,7 @@ func (l *Loop) state(ctx context.Context, k Key, e *entry, live policy.Resolved)
 	w := e.work
 	b := w.bake
 	now := time.Now()
-	s = State{Bake: b, Frozen: w.frozen, Live: live, Sight: l.Watcher.Sight(k), Current: e.current, Back: e.back, Undone: e.undone, Now: now}
+	s = State{Bake: b, Frozen: w.frozen, Live: live, Sight: l.Watcher.Sight(k), Current: readNow(e, l.Watcher.Sight(k)), Back: e.back, Undone: e.undone, Now: now}
 	if e.back != nil {
 		s.Moved = l.undoneReleases.moved(s.Sight.Origin.Release, b.Spec.Ref, e.back.at, id(b))
 	}
@@ -82,6 +82,10 @@ func (l *Loop) state(ctx context.Context, k Key, e *entry, live policy.Resolved)
 		if s.Sight.Exists && s.Sight.UID == b.Spec.Workload.UID {
 			s.Crew, err = l.Watcher.Crew(ctx, k, b.Spec.To)
 		}
+	}
+	s.PutBack, s.Restarted = l.putBackBy(b, s.Sight), e.configs.restarted
+	if s.Back == nil {
+		s.Back = contentBack(b, s.Sight)
 	}
 	if err == nil {
 		s.Migrated = l.migrations(ctx, k, w, s, false)
@@ -117,6 +121,11 @@ func (l *Loop) state(ctx context.Context, k Key, e *entry, live policy.Resolved)
 		l.inquireScale(ctx, k, &s)
 	}
 	if Next(s).Do == Intend {
+		if by := l.restores.claim(b, s.Now); by != nil && b.Spec.InPlace && b.Spec.From.Hash == b.Spec.To.Hash {
+			s.ClaimedBy = by
+		}
+	}
+	if Next(s).Do == Intend {
 		if s.asked() {
 			l.budget.spend(id(b), b.Namespace, s.Now) // it counts, and is not held
 		} else {
@@ -138,6 +147,12 @@ func (l *Loop) inquire(ctx context.Context, k Key, w *work, s *State) (err error
 	}
 	if s.Live.Guards.References || s.Frozen.Guards.References {
 		s.Missing, err = l.Undoer.Missing(ctx, k, *s.Bake.Spec.From)
+	}
+	if err == nil {
+		s.Unkept, err = l.unkept(ctx, s.Bake, s.Sight)
+	}
+	if err == nil {
+		s.Started, err = l.started(ctx, k, s)
 	}
 	switch {
 	case err == nil, errors.Is(err, ErrGone):
@@ -259,6 +274,9 @@ func (l *Loop) carry(ctx context.Context, k Key, e *entry, s State, step Step) e
 		raiseWrittenBack(b, s.Now)
 	case Begin:
 		st.Phase, st.FirstReadyAt = v1alpha1.PhaseBaking, now(s)
+		if at := micro(s.readFrom()); b.Spec.InPlace { // its pods were ready all the time
+			st.FirstReadyAt = &at
+		}
 	case Find:
 		if !l.find(ctx, k, w, s, st) {
 			return nil
@@ -299,7 +317,7 @@ func (l *Loop) carry(ctx context.Context, k Key, e *entry, s State, step Step) e
 		recordAnswer(st, step.Answer, s.answeredBy(), s.Now)
 		st.ByHand = step.ByHand
 		st.Reasons, st.Why = step.Reasons, step.Reasons[0].Sentence
-		st.Rollback = &v1alpha1.Rollback{IntendedAt: micro(s.Now), Target: *b.Spec.From, Because: st.Why, Suspension: s.suspension(), Aftermath: s.aftermath(), Helm: s.helm()}
+		st.Rollback = &v1alpha1.Rollback{IntendedAt: micro(s.Now), Target: *b.Spec.From, Because: st.Why, Suspension: s.suspension(), Aftermath: s.aftermath(), Helm: s.helm(), ConfigMaps: toRestore(b.Spec), Restart: s.restart()}
 		l.undoneReleases.note(b)
 		st.Alert = fire(AlertRolledBack, s.Now)
 	case Plan:
@@ -308,6 +326,12 @@ func (l *Loop) carry(ctx context.Context, k Key, e *entry, s State, step Step) e
 		return l.propose(ctx, k, e, s)
 	case Suspend:
 		return l.suspend(ctx, k, e, s)
+	case Restore:
+		return l.restoreConfig(ctx, k, e, s)
+	case Restart:
+		return l.restart(ctx, k, e, s)
+	case Retarget:
+		st.Rollback.Target = restartedAs(s)
 	case Undo:
 		return l.undo(ctx, k, e, s)
 	case Halt, Pause, GoOn, Release:
@@ -337,6 +361,7 @@ func (l *Loop) carry(ctx context.Context, k Key, e *entry, s State, step Step) e
 	if err := l.save(ctx, e, b); err != nil {
 		return err
 	}
+	l.restores.note(b)
 	l.Log.Info("bake", zap.String("bake", id(b)), zap.String("phase", string(st.Phase)), zap.String("step", string(step.Do)), zap.String("why", st.Why))
 	l.tell(e)
 	return nil
@@ -459,6 +484,7 @@ func (l *Loop) end(ctx context.Context, k Key, e *entry, step Step) error {
 	e.close(b)
 	l.deploys.note(b)
 	l.undoneReleases.note(b)
+	l.restores.note(b)
 	l.findings.forget(b.Namespace, id(b))
 	if st.Rollback == nil || st.Rollback.PatchedAt == nil {
 		l.budget.refund(id(b))
@@ -481,7 +507,7 @@ func (l *Loop) unmark(ctx context.Context, k Key, b *v1alpha1.Bake) {
 	if _, marked := s.Annotations[AnnotationRolledBack]; !marked || !b.Status.KnownGood || b.Status.Observed {
 		return
 	}
-	if from := b.Spec.From; from != nil && from.Hash == b.Spec.To.Hash {
+	if from := b.Spec.From; from != nil && sameRevision(*from, b.Spec.To) {
 		return // put back by hand: it still is what it was rolled back to
 	}
 	if err := l.Undoer.Unmark(ctx, k, b.Spec.Workload.UID); err != nil {

@@ -40,10 +40,11 @@ type cluster struct {
 	opened     int               // how many were
 	pauses     []string          // pauses and releases of them by the daemon, in order
 
-	scaled        []string     // how replicas went by our own doing, in order
-	autoscaler    string       // what sets the replicas by itself
-	autoscalerErr error        // that this cannot be told
-	helm          *fakeRelease // of all workloads that say so
+	scaled        []string                  // how replicas went by our own doing, in order
+	autoscaler    string                    // what sets the replicas by itself
+	autoscalerErr error                     // that this cannot be told
+	helm          *fakeRelease              // of all workloads that say so
+	configs       map[string]*configMapFake // of the namespace shop, by name
 }
 
 // workload is a Deployment with its ReplicaSets. A template is named by its hash.
@@ -66,6 +67,9 @@ type workload struct {
 	mostNew                   map[string]int32                       // how many pods there were at most of a template
 	owner                     Owner
 	origin                    Origin
+	reborn                    time.Time // when a pod was made anew under the same template
+	restartedAt               string    // restart annotation of the template
+	reads                     []string  // ConfigMaps: mounted, or with a $ before the name as variables
 }
 
 type set struct {
@@ -220,6 +224,7 @@ func (c *cluster) sight(k Key) Sight {
 	s := Sight{Key: k, Exists: true, UID: w.uid, Labels: maps.Clone(w.labels), Annotations: maps.Clone(w.annotations), Digest: "digest of " + w.template, Paused: w.paused, CaughtUp: true,
 		Origin: w.origin, Replicas: w.replicas, Total: w.replicas, Available: w.replicas - w.missing, Stuck: w.stuck, SettledAt: w.changedAt}
 	s.Number, s.Owner = w.set(w.rolled).number, w.owner
+	s.Configs = c.configsOf(w)
 	switch age := w.age(); {
 	case age >= w.completeAfter:
 		s.Updated, s.SettledAt = w.replicas, w.changedAt.Add(w.completeAfter)
@@ -264,6 +269,9 @@ func (c *cluster) detect(k Key, known Known) (Detection, error) {
 		good = previous
 	case known.Hash == cur.hash, known.Hash == "" && known.Number == cur.number:
 		d.Finding = Same
+		return d, nil
+	case known.Restarted != "" && known.Restarted == w.restartedAt && cur.hash == known.Hash+"-again":
+		d.Finding, d.Restart = OwnUndo, true
 		return d, nil
 	case known.Undoing != "" && known.Undoing == cur.hash:
 		d.Finding = OwnUndo
@@ -362,6 +370,9 @@ func (c *cluster) read(q signals.Question) ([]signals.Reading, error) {
 		}
 		requests := served.Seconds() * c.rps
 		rate := c.rates[s.hash]
+		if w != nil {
+			rate = max(rate, c.configured(w, s, from))
+		}
 		if !c.broken.IsZero() && !from.Before(c.broken) {
 			rate = 0.3
 		}

@@ -89,6 +89,7 @@ func askedFor(k Key, e *entry, s Sight, live policy.Resolved, current v1alpha1.R
 	switch {
 	case own != nil:
 		r.From, r.Changes, r.ChangedBy = own.Spec.From, own.Spec.Changes, own.Spec.ChangedBy
+		r.To.ConfigMaps = own.Spec.To.ConfigMaps // so that their content is put back, too
 	case e.good.Hash != "" && e.good.Hash != current.Hash:
 		good := e.good
 		r.From = &good

@@ -32,6 +32,7 @@ type entry struct {
 	resumed                  string         // what a person said last about these, once that is done
 	heeded                   string         // what a person asked for last, and what ran then, once that is on record
 	low                      *v1alpha1.Bake // that has lowered replicas which are not back yet
+	configs                  configs
 }
 
 // adopt takes what runs as the way things are: no rollout, and known good if it serves in full.
@@ -54,19 +55,30 @@ func (e *entry) proveQuietly(s Sight) {
 
 // settle remembers what the watcher found running.
 func (e *entry) settle(d Detection) {
+	if d.Current.ConfigMaps == nil { // the template alone was looked at
+		d.Current.ConfigMaps = e.current.ConfigMaps
+		if d.Current.Hash == e.current.Hash {
+			d.Current.Configuration = e.current.Configuration
+		}
+	}
 	if e.good.Number != 0 && e.good.Hash == "" && e.good.Number == d.Current.Number {
+		kept := e.good.ConfigMaps
 		e.good = d.Current // adopted by number; now its hash is known too
+		e.good.ConfigMaps = kept
 	}
 	e.seen, e.current, e.digest = true, d.Current, d.Digest
 }
 
 // known is the entry as the watcher wants it.
 func (e *entry) known(since time.Time) Known {
-	undoing := e.undoing
+	undoing, restarted := e.undoing, ""
 	if e.work != nil && e.work.bake.Status.Rollback != nil {
 		undoing = e.work.bake.Status.Rollback.Target.Hash
+		if r := e.work.bake.Status.Rollback.Restart; r != nil {
+			restarted = r.At
+		}
 	}
-	return Known{Seen: e.seen, Hash: e.current.Hash, Number: e.current.Number, Good: e.good.Hash, GoodNumber: e.good.Number, Undoing: undoing, Since: since}
+	return Known{Restarted: restarted, Seen: e.seen, Hash: e.current.Hash, Number: e.current.Number, Good: e.good.Hash, GoodNumber: e.good.Number, Undoing: undoing, Since: since}
 }
 
 // begin remembers that a bake has begun.
@@ -96,7 +108,7 @@ func (e *entry) close(b *v1alpha1.Bake) {
 	switch {
 	case st.KnownGood:
 		e.earlier = past{}
-		if b.Spec.From != nil && b.Spec.From.Hash == b.Spec.To.Hash { // put back by hand: it is what it was before
+		if b.Spec.From != nil && sameRevision(*b.Spec.From, b.Spec.To) { // put back by hand: it is what it was before
 			e.earlier = past{e.goodSince, e.unprovenSince}
 		}
 		e.good, e.unprovenSince = b.Spec.To, time.Time{}
@@ -114,7 +126,10 @@ func (e *entry) close(b *v1alpha1.Bake) {
 		if st.Rollback.AvailableAt != nil {
 			e.goodSince = st.Rollback.AvailableAt.Time
 		}
-	case has(st.Reasons, CodeUndone), has(st.Reasons, CodeWithRelease):
+	case has(st.Reasons, CodeUndone), has(st.Reasons, CodeConfigRestored), has(st.Reasons, CodeWithRelease):
+		if b.Spec.InPlace && has(st.Reasons, CodeConfigRestored) {
+			e.current = *b.Spec.From
+		}
 		e.earlier = past{e.goodSince, e.unprovenSince}
 		e.unprovenSince = time.Time{}
 		e.goodSince = st.EndedAt.Time

@@ -3,6 +3,7 @@ package bake
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -47,6 +48,7 @@ type Options struct {
 	Report func(*v1alpha1.Bake) string
 	// MemoryUsed is the most that a container was seen to use, in words, empty if that is not known; nil: it is not looked for.
 	MemoryUsed func(ctx context.Context, namespace, pod, container string) (string, error)
+	Configs    Configs // nil: no ConfigMaps are followed
 	Log        *zap.Logger
 	Metrics    *Metrics
 	Since      time.Time // when guarding began: rollouts before it are the way things were
@@ -64,6 +66,7 @@ type Loop struct {
 	findings       findings
 	undoneReleases undoneReleases
 	running        context.Context // that of Run, for what may take longer than a look
+	restores       restores
 
 	began time.Time // when Run did
 
@@ -220,6 +223,7 @@ func (l *Loop) Load(ctx context.Context) error {
 			e.begin(b)
 			l.deploys.note(b)
 			l.undoneReleases.note(b)
+			l.restores.note(b)
 			if rb := b.Status.Rollback; rb != nil && rb.PatchedAt != nil {
 				e.current = rb.Target // what came later, be it the same template again, is a rollout
 			}
@@ -347,6 +351,10 @@ func (l *Loop) attend(ctx context.Context, k Key) (time.Duration, error) {
 			return 0, err
 		}
 		again = wait
+		if wait, err = l.configure(ctx, k, e, s, live); err != nil {
+			return 0, err
+		}
+		again = sooner(again, wait)
 	}
 	if err := l.heedResume(ctx, k, e, s); err != nil {
 		return 0, err
@@ -412,6 +420,9 @@ func (l *Loop) detect(ctx context.Context, k Key, e *entry, s Sight, live policy
 		e.proveQuietly(s)
 	case Same, OwnUndo:
 		e.settle(d)
+		if d.Restart {
+			e.configs.restarted = d.Current.Hash
+		}
 	case Found:
 		return 0, l.begin(ctx, k, e, d, s, live)
 	}
@@ -453,6 +464,8 @@ func (l *Loop) begin(ctx context.Context, k Key, e *entry, d Detection, s Sight,
 		return err
 	}
 	r := d.Rollout
+	l.configured(ctx, k, e, s, live, &r)
+	d.Current.ConfigMaps = r.To.ConfigMaps
 	missed := time.Since(r.StartedAt) > live.Window+patience && s.Complete()
 	if missed && firstSeen {
 		e.settle(d)
@@ -492,7 +505,7 @@ func (l *Loop) begin(ctx context.Context, k Key, e *entry, d Detection, s Sight,
 	case missed:
 		return l.end(ctx, k, e, end(v1alpha1.OutcomeInconclusive, CodeMissed,
 			fmt.Sprintf("%s was rolled out %s ago while Bakewatch was not running: too long ago to judge", rev(r.To), short(time.Since(r.StartedAt)))))
-	case r.From != nil && r.From.Hash == r.To.Hash:
+	case r.From != nil && sameRevision(*r.From, r.To):
 		step := end(v1alpha1.OutcomePassed, CodeReturn, fmt.Sprintf("%s is the known good %s again", rev(r.To), rev(*r.From)))
 		step.Good = true
 		return l.end(ctx, k, e, step)
@@ -537,7 +550,7 @@ func record(r Rollout, p policy.Resolved, since, until time.Time) (*v1alpha1.Bak
 			Revisions: fmt.Sprintf("- → %d", r.To.Number),
 			From:      r.From, To: r.To,
 			StartedAt: micro(r.StartedAt), BaselineUntil: micro(until),
-			Changes: r.Changes, ChangedBy: r.ChangedBy, RestartOnly: r.RestartOnly,
+			Changes: r.Changes, ChangedBy: r.ChangedBy, RestartOnly: r.RestartOnly, InPlace: r.InPlace,
 			Policy: runtime.RawExtension{Raw: frozen},
 		},
 	}
@@ -549,6 +562,11 @@ func record(r Rollout, p policy.Resolved, since, until time.Time) (*v1alpha1.Bak
 		b.Spec.BaselineSince = &t
 	}
 	b.Name, b.Namespace = Name(r.Key, r.UID, r.To.Number), r.Namespace
+	if r.InPlace {
+		mark := sha256.Sum256([]byte(r.Mark))
+		b.Name += fmt.Sprintf("-config-%x", mark[:4])
+		b.Spec.Revisions = withConfiguration(b.Spec.Revisions, r.To.Configuration)
+	}
 	b.Labels = map[string]string{LabelKind: r.Kind}
 	if len(r.Key.Name) <= 63 {
 		b.Labels[LabelWorkload] = r.Key.Name

@@ -427,7 +427,7 @@ func (w *world) start(set ...func(*process)) *process {
 		Scaler:   p,
 		Source:   p, Finder: p.finder, Records: recordsOf{p}, Teller: teller{&w.people, p}, Recorder: w.recorder, Lag: w.lag,
 		Policy: func() *policy.Config { w.cluster.mu.Lock(); defer w.cluster.mu.Unlock(); return w.config }, Log: zap.NewNop(),
-		Metrics: NewMetrics(prometheus.NewRegistry()), Since: w.since, Workers: 2, Migrations: p.migrations,
+		Metrics: NewMetrics(prometheus.NewRegistry()), Since: w.since, Workers: 2, Migrations: p.migrations, Configs: configsFake{p},
 		Report: func(b *v1alpha1.Bake) string { return "report of " + b.Name }})
 	w.cluster.mu.Lock()
 	w.notify = p.loop.Notice

@@ -50,7 +50,7 @@ func revertOf(b *v1alpha1.Bake, where policy.GitRules) Revert {
 // proposes reports whether a revert is to be proposed, and is not yet.
 func (s State) proposes() bool {
 	spec := s.Bake.Spec
-	return s.strategy() == policy.RevertInGit && s.Bake.Status.Proposal == nil && spec.From != nil && !spec.RestartOnly && !s.observed() && s.Live.Watched
+	return s.strategy() == policy.RevertInGit && s.Bake.Status.Proposal == nil && spec.From != nil && !spec.RestartOnly && !spec.InPlace && !s.observed() && s.Live.Watched
 }
 
 // inGit is the way of a regression of what Argo CD or Flux keeps, where a guard holds the rollback for just that: a proposal first,

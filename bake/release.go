@@ -58,7 +58,7 @@ type ReleasePlan struct {
 // about to be intended.
 func (l *Loop) planRelease(ctx context.Context, k Key, w *work, s *State) error {
 	r := s.Sight.Origin.Release
-	if l.Releases == nil || !s.Live.Helm.Enabled || r == (HelmRelease{}) {
+	if l.Releases == nil || !s.Live.Helm.Enabled || r == (HelmRelease{}) || s.Bake.Spec.InPlace {
 		return nil
 	}
 	p, err := l.Releases.Plan(ctx, k, r, s.Bake.Spec.To, *s.Bake.Spec.From)

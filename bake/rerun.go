@@ -120,9 +120,16 @@ func (r Rerun) bakeOf() *v1alpha1.Bake {
 
 // questionOf is what is asked for a bake until it is rolled back.
 func questionOf(k Key, spec v1alpha1.BakeSpec, p policy.Resolved) question {
-	return question{key: k, candidate: podPrefix(&spec.To), baseline: podPrefix(spec.From), historyOf: podPrefix(spec.From),
+	q := question{key: k, candidate: podPrefix(&spec.To), baseline: podPrefix(spec.From), historyOf: podPrefix(spec.From),
 		version: VersionOf(&spec.To), baselineVersion: VersionOf(spec.From), versionBefore: VersionOf(spec.From),
 		fromZero: true, born: spec.StartedAt.Time, past: historySpan(spec), days: daySpans(spec, p.Window), policy: p}
+	if spec.InPlace {
+		q.fromZero = false // pods that served before go on
+	}
+	if spec.From != nil && spec.From.Hash == spec.To.Hash {
+		q.baseline, q.baselineVersion = "", "" // they are the same pods: their past is the baseline
+	}
+	return q
 }
 
 // firstHeard is the beginning of the first tick in which the source has heard of the new version, by any of the signals

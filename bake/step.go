@@ -72,6 +72,16 @@ type State struct {
 	Undone []pastUndo
 	// Missing are objects that the revision to go back to needs, and that are not there. Looked up before an intent.
 	Missing []string
+	// Unkept are ConfigMaps whose content to go back to is not kept. Looked up before an intent.
+	Unkept []string
+	// Started says that pods were started with the ConfigMaps that are to be put back. Looked up before an intent in place.
+	Started bool
+	// Restarted is the hash of the revision that the rollback's own restart made; empty while it is not known.
+	Restarted string
+	// ClaimedBy is another bake that is putting back what this one, in place, would put back; nil when none is.
+	ClaimedBy *restored
+	// PutBack is another bake's rollback that put the ConfigMaps of this one back; nil when there is none.
+	PutBack *restored
 	// Alerting are the alerts of the workload that fired before the rollout, by name.
 	Alerting []string
 	// Budget says why no rollback is left in the budget; nil when one is.
@@ -137,6 +147,9 @@ const (
 	Plan     Do = "plan"     // find out what to propose where the workload is deployed from, and record that as intended
 	Propose  Do = "propose"  // propose it, and record where it is
 	Suspend  Do = "suspend"  // have what keeps the workload as Git has it leave it alone, and record that
+	Restore  Do = "restore"  // put the content of a ConfigMap back, and record its receipt
+	Restart  Do = "restart"  // replace pods that were started with what was put back, and record its receipt
+	Retarget Do = "retarget" // record which revision the restart made
 	Undo     Do = "undo"     // carry the undo out, and record its receipt
 	Single   Do = "single"   // record the intent to delete a pod that stands in the way of the undo
 	Free     Do = "free"     // delete it, and record that it is gone
@@ -169,6 +182,14 @@ type Step struct {
 
 // Next decides the one next step of a bake. It is pure: all it knows is in the State.
 func Next(s State) Step {
+	step := s.next()
+	if by := s.ClaimedBy; by != nil && step.Do == Intend {
+		return Step{Do: Wait, Until: s.Now.Add(time.Second), Why: configMap(by.name) + " is being put back by the rollback of " + by.ref}
+	}
+	return step
+}
+
+func (s State) next() Step {
 	if s.Bake.Status.Outcome != "" {
 		return Step{Do: Wait}
 	}
@@ -207,7 +228,9 @@ func (s State) takenOver() (Step, bool) {
 		return wentAlong(*s.Along), true
 	case s.movedOn() && s.Moved != nil:
 		return Step{Do: End, Outcome: v1alpha1.OutcomeAbandoned, Reasons: []v1alpha1.Reason{*s.Moved}}, true
-	case s.movedOn() && spec.From != nil && s.Current.Hash == spec.From.Hash:
+	case s.PutBack != nil && spec.From != nil:
+		return s.putBack(), true
+	case s.movedOn() && spec.From != nil && sameRevision(s.Current, *spec.From):
 		return end(v1alpha1.OutcomeAbandoned, CodeUndone,
 			fmt.Sprintf("%s was put back to the known good %s by hand", spec.Ref, rev(*spec.From))), true
 	case s.movedOn():
@@ -224,7 +247,7 @@ func (s State) takenOver() (Step, bool) {
 
 // movedOn reports whether the template is no longer the one this bake judges.
 func (s State) movedOn() bool {
-	return s.Current.Hash != "" && s.Current.Hash != s.Bake.Spec.To.Hash
+	return s.Current.Hash != "" && !sameRevision(s.Current, s.Bake.Spec.To)
 }
 
 func (s State) rolling() Step {
@@ -246,7 +269,7 @@ func (s State) rolling() Step {
 	if step, due := s.gently(); due {
 		return step
 	}
-	if s.Crew.Ready {
+	if s.Crew.Ready && !s.Now.Before(s.readFrom()) {
 		return Step{Do: Begin}
 	}
 	if step, dead := s.cannotRun(); dead {
@@ -358,7 +381,7 @@ func (s State) baking() Step {
 	}
 	st := s.Bake.Status
 	if st.CompletedAt == nil {
-		if s.Sight.Complete() {
+		if s.rolledOut() {
 			return Step{Do: Complete}
 		}
 		if limit := st.FirstReadyAt.Add(s.Frozen.Window + patience + s.pausedFor()); !s.Now.Before(limit) {
@@ -430,8 +453,8 @@ func (s State) rollingBack() Step {
 		return end(v1alpha1.OutcomeAbandoned, CodeDeleted, s.Bake.Spec.Ref+" was deleted")
 	}
 	if rb.PatchedAt == nil {
-		if s.Current.Hash == rb.Target.Hash && rb.Target.Hash != "" {
-			return Step{Do: Undo} // it is done, and only the receipt is missing
+		if sameRevision(s.Current, rb.Target) && rb.Target.Hash != "" {
+			return s.nextUndo() // it is done, and only the receipt is missing
 		}
 		if s.observed() {
 			return Step{Do: End, Outcome: v1alpha1.OutcomeHeld, Observed: true, Reasons: append(why, s.observeReason())}
@@ -445,7 +468,7 @@ func (s State) rollingBack() Step {
 		if s.toSuspend() {
 			return Step{Do: Suspend}
 		}
-		return Step{Do: Undo}
+		return s.nextUndo()
 	}
 	if s.isBack() {
 		return s.undoneInVain()
@@ -458,7 +481,7 @@ func (s State) rollingBack() Step {
 
 // leftTarget reports whether the template is neither the one that was judged nor the one that was put back.
 func (s State) leftTarget() bool {
-	return s.movedOn() && s.Current.Hash != s.Bake.Status.Rollback.Target.Hash
+	return s.movedOn() && !sameRevision(s.Current, s.Bake.Status.Rollback.Target)
 }
 
 func (s State) verifying() Step {

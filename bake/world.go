@@ -22,6 +22,8 @@ type Watcher interface {
 	// Revisions reads live which revision the workload's template is, and the one that has, or once had, the number; either is
 	// empty when there is none.
 	Revisions(ctx context.Context, k Key, number int64) (current, named v1alpha1.Revision, err error)
+	// Started is when the first container of a revision's pods was started since a time; zero when none was.
+	Started(ctx context.Context, k Key, r v1alpha1.Revision, since time.Time) (time.Time, error)
 	// Look says what keeps pods from running: those of a revision, the candidate, and all others of the workload.
 	Look(ctx context.Context, k Key, r v1alpha1.Revision) (signals.PodLook, error)
 	// Collect says how some pods of a revision are, and what they wrote last. What it could collect it returns with an error, too.
@@ -34,6 +36,10 @@ type Undoer interface {
 	// trace of ownership on the template. It returns nil when the live template is the target's, whoever put it there, so that it may be repeated after a crash.
 	// ErrGone, ErrNewer, ErrPaused and ErrNoRevision are final; any other error may be tried again.
 	Undo(ctx context.Context, k Key, uid string, judged, target v1alpha1.Revision) error
+	// Restart replaces the pods of a workload whose live template is still r's, by the restart annotation with that value, and leaves
+	// no trace of ownership. It returns nil when the template has that very value, so that it may be repeated after a crash. It
+	// fails as Undo does.
+	Restart(ctx context.Context, k Key, uid string, r v1alpha1.Revision, at string) error
 	// Missing names the objects that pods of target need, and that are not there: ConfigMap web. What may not be seen is
 	// taken to be there.
 	Missing(ctx context.Context, k Key, target v1alpha1.Revision) ([]string, error)

@@ -25,16 +25,21 @@ func writtenBack(spec v1alpha1.BakeSpec) bool {
 // writtenBackReason is what to say of it. It is not fought: whoever wrote it would write it once more.
 func writtenBackReason(spec v1alpha1.BakeSpec) v1alpha1.Reason {
 	after := max(spec.StartedAt.Sub(spec.Again.At.Time), 0)
-	return v1alpha1.Reason{Code: CodeWrittenBack, Sentence: wroteBack(spec.Ref, spec.Again.Number, rev(spec.To), spec.ChangedBy, after)}
+	return v1alpha1.Reason{Code: CodeWrittenBack, Sentence: wroteBack(spec.Ref, calledThen(spec), rev(spec.To), spec.ChangedBy, after)}
+}
+
+// calledThen is what a revision that is rolled out again was called when it was rolled back.
+func calledThen(spec v1alpha1.BakeSpec) string {
+	return rev(v1alpha1.Revision{Number: spec.Again.Number, Configuration: spec.To.Configuration})
 }
 
 // wroteBack is the sentence of the reason.
-func wroteBack(ref string, bad int64, now, by string, after time.Duration) string {
+func wroteBack(ref, bad, now, by string, after time.Duration) string {
 	as := ""
-	if called := fmt.Sprintf("rev %d", bad); called != now {
+	if bad != now {
 		as = ", now " + now + ","
 	}
-	return fmt.Sprintf("%s: %s wrote rev %d of %s back%s %s after it was rolled back; it is left there, because it would only be written again: revert it where it comes from", CodeWrittenBack, writer(by), bad, ref, as, short(after))
+	return fmt.Sprintf("%s: %s wrote %s of %s back%s %s after it was rolled back; it is left there, because it would only be written again: revert it where it comes from", CodeWrittenBack, writer(by), bad, ref, as, short(after))
 }
 
 // writer is who wrote a template, for people: the manager of its fields.
@@ -49,13 +54,16 @@ type writing struct {
 // isBack reports whether the judged template is there again although it was undone.
 func (s State) isBack() bool {
 	rb := s.Bake.Status.Rollback
+	if s.Bake.Spec.InPlace && s.Back != nil && sameRevision(s.Current, s.Bake.Spec.To) {
+		return rb != nil && rb.PatchedAt != nil
+	}
 	return s.Back != nil && rb != nil && rb.PatchedAt != nil && s.Current.Hash != "" && s.Current.Hash == s.Bake.Spec.To.Hash && s.Current.Hash != rb.Target.Hash
 }
 
 // undoneInVain ends a rollback that something has undone.
 func (s State) undoneInVain() Step {
 	spec := s.Bake.Spec
-	why := wroteBack(spec.Ref, spec.To.Number, rev(s.Current), s.Back.by, max(s.Back.at.Sub(s.Bake.Status.Rollback.PatchedAt.Time), 0))
+	why := wroteBack(spec.Ref, rev(spec.To), rev(s.Current), s.Back.by, max(s.Back.at.Sub(s.Bake.Status.Rollback.PatchedAt.Time), 0))
 	return s.notBack(CodeWrittenBack, strings.TrimPrefix(why, CodeWrittenBack+": "))
 }
 

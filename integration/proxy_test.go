@@ -278,6 +278,12 @@ func (p *proxy) name(upstream string, r *http.Request, body []byte) string {
 		return "workload: template"
 	case strings.Contains(path, "/apis/apps/v1/") && has("/metadata/managedFields"):
 		return "workload: ownership"
+	case strings.Contains(path, "/configmaps/") && has(`"path":"/data"`):
+		return "configmap: data"
+	case strings.Contains(path, "/configmaps/") && has("/metadata/managedFields"):
+		return "configmap: ownership"
+	case strings.HasSuffix(path, "/configmaps") && has("bakewatch-kept-"):
+		return "configmap: kept"
 	case strings.Contains(path, "/pods/") && r.Method == http.MethodDelete:
 		return "pod: deleted"
 	}

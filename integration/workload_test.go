@@ -25,6 +25,8 @@ type app struct {
 	mode      string            // of the playground's pods: crash, unready …
 	failPaths string            // on which they fail, in no metric
 	env       map[string]string // of the container
+	mounts    string            // ConfigMap that it has mounted
+	envFrom   string            // ConfigMap that it has as its environment
 	spec      map[string]any    // more of the workload's spec
 	meta      map[string]string // annotations of the workload
 	unscraped bool              // Prometheus knows its pods not
@@ -68,12 +70,20 @@ func (a app) yaml(t *testing.T) string {
 	if len(env) > 0 {
 		container["env"] = env
 	}
+	pod := map[string]any{"containers": []any{container}}
+	if a.mounts != "" {
+		container["volumeMounts"] = []any{map[string]any{"name": "config", "mountPath": "/config"}}
+		pod["volumes"] = []any{map[string]any{"name": "config", "configMap": map[string]any{"name": a.mounts}}}
+	}
+	if a.envFrom != "" {
+		container["envFrom"] = []any{map[string]any{"configMapRef": map[string]any{"name": a.envFrom}}}
+	}
 	labels := map[string]string{"app": a.name}
 	spec := map[string]any{
 		"selector": map[string]any{"matchLabels": labels},
 		"template": map[string]any{
 			"metadata": map[string]any{"labels": labels, "annotations": play},
-			"spec":     map[string]any{"containers": []any{container}},
+			"spec":     pod,
 		},
 	}
 	if a.replicas >= 0 && a.kind != "DaemonSet" {

@@ -33,6 +33,8 @@ type Config struct {
 	GitOps     Strategy              `json:"gitops"`              // how what Argo CD or Flux keeps is rolled back
 	Git        *Git                  `json:"git,omitempty"`       // where reverts are proposed; nil: nowhere
 	Rollback   Rollback              `json:"rollback"`
+
+	Configuration Configuration `json:"configuration"`
 }
 
 // Watch says which workloads are looked at. Namespaces are patterns with * and ?.
@@ -208,7 +210,8 @@ type Override struct {
 	GitOps  Strategy              `json:"gitops,omitempty"`
 	Git     GitPlace              `json:"git"`
 
-	Rollback Rollback `json:"rollback"`
+	Rollback      Rollback      `json:"rollback"`
+	Configuration Configuration `json:"configuration"`
 }
 
 // Match selects workloads: all that is set must hold, and something must be set.
@@ -246,6 +249,8 @@ func Default() *Config {
 		Signals:    defaultSignals(),
 		GitOps:     Notify,
 		Rollback:   defaultRollback(),
+
+		Configuration: defaultConfiguration(),
 	}
 }
 

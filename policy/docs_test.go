@@ -44,7 +44,7 @@ func TestDocumented(t *testing.T) {
 	if len(want) < 60 {
 		t.Fatalf("only %d keys were found: %v", len(want), want)
 	}
-	want = append(want, annotationEnabled, annotationMode, annotationWindow, annotationInterval, AnnotationMigrations, AnnotationApprove, AnnotationReject, AnnotationUndo, AnnotationAbort, AnnotationGitOps, AnnotationGitPath, AnnotationGitWorkflow, AnnotationResume)
+	want = append(want, annotationEnabled, annotationMode, annotationWindow, annotationInterval, annotationConfigMaps, AnnotationMigrations, AnnotationApprove, AnnotationReject, AnnotationUndo, AnnotationAbort, AnnotationGitOps, AnnotationGitPath, AnnotationGitWorkflow, AnnotationResume)
 	for _, key := range keys(reflect.TypeFor[Canary]()) {
 		want = append(want, canaryAnnotation+key)
 	}

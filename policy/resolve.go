@@ -27,6 +27,8 @@ const (
 	annotationWindow   = AnnotationPrefix + "window"
 	annotationInterval = AnnotationPrefix + "interval"
 
+	annotationConfigMaps = AnnotationPrefix + "config-maps"
+
 	// AnnotationMigrations says of a workload that its versions run on a database that a newer one has migrated: Reversible.
 	AnnotationMigrations = AnnotationPrefix + "migrations"
 	// AnnotationApprove and AnnotationReject answer whether the revision of that number is to be rolled back.
@@ -53,7 +55,7 @@ func (p Problem) String() string { return p.Key + ": " + p.Message }
 // For is the policy for one workload: the ConfigMap, the overrides that match, in order, and last the workload's own
 // annotations. Problems are sorted by key.
 func (c *Config) For(t Target) (Resolved, []Problem) {
-	r := resolver{target: t, mode: c.Mode, enabled: true, bake: c.Bake, guards: c.Guards, canary: c.Canary, scaleDown: c.ScaleDown, rollback: c.Rollback, gitOps: c.GitOps, signals: maps.Clone(c.Signals)}
+	r := resolver{target: t, mode: c.Mode, enabled: true, bake: c.Bake, guards: c.Guards, canary: c.Canary, scaleDown: c.ScaleDown, rollback: c.Rollback, gitOps: c.GitOps, signals: maps.Clone(c.Signals), configuration: c.Configuration}
 	if c.Git != nil {
 		r.git = c.Git.GitPlace
 	}
@@ -82,6 +84,8 @@ func (c *Config) For(t Target) (Resolved, []Problem) {
 		Git:        r.git,
 		Helm:       r.rollback.Helm.resolved(),
 		Signals:    []Signal{},
+
+		Configuration: r.configuration.resolved(),
 	}
 	for _, name := range slices.Sorted(maps.Keys(r.signals)) {
 		if s := r.signals[name]; s.on() {
@@ -157,6 +161,8 @@ type resolver struct {
 	gitOps     Strategy
 	git        GitPlace
 	problems   []Problem
+
+	configuration Configuration
 }
 
 func (r *resolver) problem(key, format string, args ...any) {
@@ -182,6 +188,7 @@ func (r *resolver) override(path string, o Override) {
 	r.scaleDown = r.scaleDown.with(o.ScaleDown)
 	r.git = r.git.with(o.Git)
 	r.rollback = r.rollback.with(o.Rollback)
+	r.configuration = r.configuration.with(o.Configuration)
 	for name, s := range o.Signals {
 		have, ok := r.signals[name]
 		if !ok {
@@ -234,6 +241,7 @@ func (r *resolver) annotations() {
 	r.ownStrategy(a)
 	r.ownPlace(a)
 	r.spans(a)
+	r.configMaps()
 	for _, key := range slices.Sorted(maps.Keys(a)) {
 		if name, ok := strings.CutPrefix(key, AnnotationPrefix); ok {
 			r.annotation(key, name, a[key])
@@ -276,7 +284,7 @@ func (r *resolver) annotation(key, name, value string) {
 	}
 	signal, field, dotted := cutLast(name, ".")
 	if !dotted {
-		plain := []string{"enabled", "mode", "window", "interval", "migrations", "approve", "reject", "undo", "abort", "gitops", "git-path", "git-workflow", "resume"}
+		plain := []string{"enabled", "mode", "window", "interval", "config-maps", "migrations", "approve", "reject", "undo", "abort", "gitops", "git-path", "git-workflow", "resume"}
 		if near := nearest(name, plain); near != "" && near != name {
 			r.problem(key, "unknown annotation; did you mean %s%s?", AnnotationPrefix, near)
 		}

@@ -39,7 +39,7 @@ func TestForDefaults(t *testing.T) {
 		Guards: GuardRules{GitOps: true, Owner: true, Migrations: true, References: true, Alerting: true, ToAndFro: true, Cooldown: Limit(5 * time.Minute), MaxAge: Limit(24 * time.Hour),
 			Approval: ApprovalRules{Deadline: Span(30 * time.Minute), Default: Hold}},
 		Canary:  CanaryRules{For: Span(5 * time.Minute)},
-		Signals: got.Signals, GitOps: Notify,
+		Signals: got.Signals, GitOps: Notify, Configuration: ConfigurationRules{Sync: Span(2 * time.Minute)},
 		Helm: HelmRules{Hooks: RunHooks, Fallback: FallbackHold, Timeout: Span(5 * time.Minute)},
 	}
 	if diff := cmp.Diff(want, got); diff != "" || len(problems) > 0 {

@@ -47,6 +47,8 @@ type Resolved struct {
 
 	ScaleDown ScaleDownRules `json:"scaleDown,omitzero"` // what has replicas lowered
 	Helm      HelmRules      `json:"helm"`               // whether it goes back with its Helm release; the policy of now counts
+
+	Configuration ConfigurationRules `json:"configuration"`
 }
 
 // times are the durations of a Resolved as people read them in a record: 15m0s.

@@ -76,6 +76,7 @@ func (c *Config) validate() Errors {
 	k.strategy("gitops", c.GitOps)
 	k.git(c)
 	k.rollback("rollback", c.Rollback)
+	k.configuration("configuration", c.Configuration)
 	if c.History < 1 || c.History > maxHistory {
 		k.errorf("history", "must be from 1 to %d, not %d", maxHistory, c.History)
 	}
@@ -302,6 +303,7 @@ func (k *checker) override(path string, o Override, base Bake, known map[string]
 		k.strategy(join(path, "gitops"), o.GitOps)
 	}
 	k.rollback(join(path, "rollback"), o.Rollback)
+	k.configuration(join(path, "configuration"), o.Configuration)
 	for _, name := range slices.Sorted(maps.Keys(o.Signals)) {
 		k.signal(join(join(path, "signals"), name), name, o.Signals[name], known)
 	}

@@ -51,6 +51,9 @@ func (w *Workload) detect(known bake.Known, first, now time.Time) bake.Detection
 	case known.Seen && known.Undoing != "" && known.Undoing == cur.Hash:
 		out.Finding, out.Current = bake.OwnUndo, cur.Revision
 		return out
+	case w.isRestart(cur, known):
+		out.Finding, out.Current, out.Restart = bake.OwnUndo, cur.Revision, true
+		return out
 	case w.Kind != bake.KindDeployment && w.Replicas > 0 && w.Held == w.Replicas && first.IsZero():
 		out.Finding = bake.PausedWait // by OnDelete, or a partition
 		return out
@@ -69,6 +72,13 @@ func (w *Workload) detect(known bake.Known, first, now time.Time) bake.Detection
 	}
 	out.Finding, out.Current, out.Rollout = bake.Found, cur.Revision, r
 	return out
+}
+
+// isRestart reports whether a revision is that which was known, restarted by our own rollback. Whoever applies a newer template may
+// leave the annotation there.
+func (w *Workload) isRestart(cur *Version, known bake.Known) bool {
+	was := w.Find(known.Hash)
+	return known.Seen && known.Restarted != "" && known.Restarted == cur.Template.Annotations[restartKey] && was != nil && restartOnly(&was.Template, &cur.Template)
 }
 
 // promptly is within what time a controller begins to replace pods once the template has changed. Where it takes longer,

@@ -88,6 +88,8 @@ func TestDetect(t *testing.T) {
 	a, b, c := template("app:a"), template("app:b"), template("app:c")
 	restarted := template("app:a")
 	restarted.Annotations = map[string]string{restartKey: "2026-05-01T12:10:00Z"}
+	restartedB := template("app:b")
+	restartedB.Annotations = restarted.Annotations
 	knownA := bake.Known{Seen: true, Hash: "ha", Number: 1, Good: "ha", GoodNumber: 1, Since: began}
 	with := func(k bake.Known, change func(*bake.Known)) bake.Known { change(&k); return k }
 	setsAB := []appsv1.ReplicaSet{set(1, "ha", at(-60), a), set(2, "hb", at(10), b)}
@@ -127,6 +129,10 @@ func TestDetect(t *testing.T) {
 		{name: "to an old one that is not the good one", d: deployment(c, progressed(at(40))),
 			sets:  []appsv1.ReplicaSet{set(2, "ha", at(-60), a), set(3, "hb", at(10), b), cameBack(set(4, "hc", at(-90), c), "1")},
 			known: with(knownA, func(k *bake.Known) { k.Hash, k.Number = "hb", 3 }), finding: bake.Found, from: "ha", to: 4, started: at(40)},
+		{name: "our own restart", d: deployment(restarted), sets: []appsv1.ReplicaSet{setsAB[0], set(2, "hr", at(10), restarted)},
+			known: with(knownA, func(k *bake.Known) { k.Restarted = "2026-05-01T12:10:00Z" }), finding: bake.OwnUndo},
+		{name: "a rollout that keeps the annotation of our own restart", d: deployment(restartedB), sets: []appsv1.ReplicaSet{setsAB[0], set(2, "hr", at(10), restartedB)},
+			known: with(knownA, func(k *bake.Known) { k.Restarted = "2026-05-01T12:10:00Z" }), finding: bake.Found, from: "ha", to: 2, started: at(10)},
 		{name: "restarted only", d: deployment(restarted), sets: []appsv1.ReplicaSet{setsAB[0], set(2, "hr", at(10), restarted)}, known: knownA,
 			finding: bake.Found, from: "ha", to: 2, started: at(10), restart: true},
 		{name: "a first revision", d: deployment(a), sets: []appsv1.ReplicaSet{set(1, "ha", at(1), a)}, known: bake.Known{Since: began}, finding: bake.Found, to: 1, started: at(1)},

@@ -100,6 +100,10 @@ func trim(obj any) (any, error) {
 		}
 	}
 	kept[digestKey] = digest
+	delete(kept, configsKey)
+	if refs := packRefs(configRefs(&o.template.Spec)); refs != "" {
+		kept[configsKey] = refs
+	}
 	delete(kept, writerKey)
 	if by := writer(o.meta.ManagedFields); by != "" {
 		kept[writerKey] = by

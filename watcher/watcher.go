@@ -23,6 +23,9 @@ import (
 type Watcher struct {
 	client  kubernetes.Interface
 	watches []*watch
+	configs []*configWatch
+	churn   churn
+	notify  func(bake.Key)
 	log     *zap.Logger
 	pulls   pulls
 }
@@ -43,7 +46,7 @@ func New(client kubernetes.Interface, namespaces []string, notify func(bake.Key)
 	if len(namespaces) == 0 {
 		namespaces = []string{metav1.NamespaceAll}
 	}
-	w := &Watcher{client: client, log: log}
+	w := &Watcher{client: client, notify: notify, log: log}
 	for _, ns := range namespaces {
 		factory := informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithNamespace(ns), informers.WithTransform(trim))
 		for _, k := range kinds {
@@ -53,7 +56,7 @@ func New(client kubernetes.Interface, namespaces []string, notify func(bake.Key)
 			}
 		}
 	}
-	return w, nil
+	return w, w.setUpConfigs(namespaces)
 }
 
 func (w *Watcher) add(one *watch, notify func(bake.Key)) error {
@@ -145,7 +148,11 @@ func (w *Watcher) Sight(k bake.Key) bake.Sight {
 	if err != nil || !found {
 		return bake.Sight{Key: k}
 	}
-	return sightOf(k, obj)
+	s := sightOf(k, obj)
+	if o, ok := outlineOf(obj); ok && s.Exists {
+		s.Configs = w.configsOf(k.Namespace, o.meta.Annotations[configsKey])
+	}
+	return s
 }
 
 // Keys are all workloads the watch knows.

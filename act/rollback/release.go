@@ -41,7 +41,7 @@ func (r *Undoer) releaseOnce(ctx context.Context, k bake.Key, uid string) (done 
 	case string(meta.UID) != uid:
 		return false, bake.ErrGone
 	}
-	entries, changed, err := handBack(meta.ManagedFields)
+	entries, changed, err := handBack(meta.ManagedFields, watcher.OwnsTemplate)
 	if err != nil {
 		return false, fmt.Errorf("hand the fields of %s back: %w", k, err)
 	}
@@ -91,9 +91,12 @@ func (r *Undoer) meta(ctx context.Context, k bake.Key) (*metav1.ObjectMeta, erro
 	return &object.ObjectMeta, json.Unmarshal(raw, &object)
 }
 
+// restartField is the restart annotation, which no manifest holds: it belongs to nobody afterwards.
+var restartField = fieldpath.NewSet(fieldpath.MakePathOrDie("spec", "template", "metadata", "annotations", restartKey))
+
 // handBack removes this field manager's entry from managedFields, and gives its fields to the manager that last applied
-// the pod template on the server side, if there is one.
-func handBack(fields []metav1.ManagedFieldsEntry) (kept []metav1.ManagedFieldsEntry, changed bool, err error) {
+// the pod template, or whatever owns tells, on the server side, if there is one.
+func handBack(fields []metav1.ManagedFieldsEntry, owns func(*metav1.FieldsV1) bool) (kept []metav1.ManagedFieldsEntry, changed bool, err error) {
 	var mine fieldpath.Set
 	applier := -1
 	for _, f := range fields {
@@ -107,7 +110,7 @@ func handBack(fields []metav1.ManagedFieldsEntry) (kept []metav1.ManagedFieldsEn
 			continue
 		}
 		kept = append(kept, f)
-		if f.Operation != metav1.ManagedFieldsOperationApply || f.Subresource != "" || !watcher.OwnsTemplate(f.FieldsV1) {
+		if f.Operation != metav1.ManagedFieldsOperationApply || f.Subresource != "" || !owns(f.FieldsV1) {
 			continue
 		}
 		if applier < 0 || f.Time != nil && (kept[applier].Time == nil || kept[applier].Time.Before(f.Time)) {
@@ -118,6 +121,7 @@ func handBack(fields []metav1.ManagedFieldsEntry) (kept []metav1.ManagedFieldsEn
 	if !changed || applier < 0 || mine.Empty() {
 		return kept, changed, nil
 	}
+	mine = *mine.Difference(restartField) // else the next apply takes it away, and restarts the pods
 	theirs, err := read(kept[applier].FieldsV1)
 	if err != nil {
 		return nil, false, err

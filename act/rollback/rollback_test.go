@@ -18,6 +18,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"pgregory.net/rapid"
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
+
+	"github.com/bakewatch/bakewatch/watcher"
 )
 
 const (
@@ -79,7 +81,7 @@ func TestHandBack(t *testing.T) {
 			[]metav1.ManagedFieldsEntry{entry(FieldManager, apply, 1, fields(t, replicas)), sub(entry(FieldManager, update, 1, fields(t, note)), "scale")}, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got, changed, err := handBack(c.in)
+			got, changed, err := handBack(c.in, watcher.OwnsTemplate)
 			if err != nil || changed == c.unchanged {
 				t.Fatalf("changed: %v, %v", changed, err)
 			}
@@ -93,11 +95,11 @@ func TestHandBack(t *testing.T) {
 func TestHandBackOfGarbage(t *testing.T) {
 	broken := &metav1.FieldsV1{}
 	broken.SetRawBytes([]byte(`{"f:spec"`))
-	if _, _, err := handBack([]metav1.ManagedFieldsEntry{entry(FieldManager, update, 1, broken)}); err == nil {
+	if _, _, err := handBack([]metav1.ManagedFieldsEntry{entry(FieldManager, update, 1, broken)}, watcher.OwnsTemplate); err == nil {
 		t.Error("no error")
 	}
 	others := []metav1.ManagedFieldsEntry{entry("x", apply, 1, broken), entry("y", apply, 1, &metav1.FieldsV1{}), entry("z", apply, 1, nil)}
-	kept, changed, err := handBack(append(slices.Clone(others), entry(FieldManager, update, 1, nil)))
+	kept, changed, err := handBack(append(slices.Clone(others), entry(FieldManager, update, 1, nil)), watcher.OwnsTemplate)
 	if err != nil || !changed || !cmp.Equal(kept, others) {
 		t.Errorf("%v %v %v", kept, changed, err)
 	}
@@ -129,7 +131,7 @@ func TestHandBackProperties(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		in := rapid.SliceOfN(anyEntry, 0, 6).Draw(rt, "entries")
 		before, _ := json.Marshal(in)
-		got, changed, err := handBack(in)
+		got, changed, err := handBack(in, watcher.OwnsTemplate)
 		if err != nil {
 			rt.Fatal(err)
 		}
@@ -175,7 +177,7 @@ func TestHandBackProperties(t *testing.T) {
 		if changed && appliers > 0 && given == 0 && !slices.ContainsFunc(got, func(e metav1.ManagedFieldsEntry) bool { return mine.Difference(owned(rt, e)).Empty() }) {
 			rt.Fatal("our fields were lost although somebody applies the template")
 		}
-		if _, again, err := handBack(got); err != nil || again {
+		if _, again, err := handBack(got, watcher.OwnsTemplate); err != nil || again {
 			rt.Fatalf("the second time: changed %v, %v", again, err)
 		}
 	})

@@ -8,6 +8,7 @@ import (
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
 	"github.com/bakewatch/bakewatch/bake"
+	"github.com/bakewatch/bakewatch/watcher"
 )
 
 func TestParseScaled(t *testing.T) {
@@ -52,7 +53,7 @@ func TestReplicasAreNotHanded(t *testing.T) {
 	got, changed, err := handBack([]metav1.ManagedFieldsEntry{
 		entry("team", apply, 1, fields(t, image)),
 		entry(FieldManager, update, 2, fields(t, replicas, mark)),
-	})
+	}, watcher.OwnsTemplate)
 	if err != nil || !changed || len(got) != 1 {
 		t.Fatalf("%+v %v %v", got, changed, err)
 	}

@@ -54,6 +54,22 @@ type Revision struct {
 	// Images are the images of its containers, in order.
 	// +optional
 	Images []string `json:"images,omitempty"`
+	// Configuration is what tells it from other revisions of the same template: app-config@5f3ac1, a ConfigMap and the beginning
+	// of its content's digest. Absent where the template tells.
+	// +kubebuilder:validation:MaxLength=300
+	// +optional
+	Configuration string `json:"configuration,omitempty"`
+	// ConfigMaps are the contents of the ConfigMaps that its pods read, where policy has them followed.
+	// +kubebuilder:validation:MaxItems=64
+	// +optional
+	ConfigMaps []ConfigVersion `json:"configMaps,omitempty"`
+}
+
+// ConfigVersion is what was in a ConfigMap.
+type ConfigVersion struct {
+	Name string `json:"name"`
+	// Digest is of its data, and nothing else.
+	Digest string `json:"digest"`
 }
 
 // Again names an earlier rollout of the same template, which was rolled back.
@@ -119,6 +135,9 @@ type BakeSpec struct {
 	// ByHand says that this is no rollout: a person asked to roll To back to From when no bake of To was under way.
 	// +optional
 	ByHand *ByHand `json:"byHand,omitempty"`
+	// InPlace says that no pod was replaced: pods that ran already read another configuration.
+	// +optional
+	InPlace bool `json:"inPlace,omitempty"`
 }
 
 // Reason is one ground of a verdict or an outcome.
@@ -226,6 +245,23 @@ type Rollback struct {
 	// Helm is the release that goes back; absent where only the workload's template does.
 	// +optional
 	Helm *HelmRollback `json:"helm,omitempty"`
+	// ConfigMaps are those whose content is put back, each before the template.
+	// +kubebuilder:validation:MaxItems=64
+	// +optional
+	ConfigMaps []ConfigRestore `json:"configMaps,omitempty"`
+	// Restart says that pods are replaced after that, because some were started with what was put back.
+	// +optional
+	Restart *Restart `json:"restart,omitempty"`
+}
+
+// Restart is a restart of a workload's pods, as by kubectl rollout restart. It gives the template a revision of its own, which
+// becomes the rollback's target.
+type Restart struct {
+	// At is the value of the restart annotation, by which it is known again.
+	At string `json:"at"`
+	// DoneAt is the receipt.
+	// +optional
+	DoneAt *metav1.MicroTime `json:"doneAt,omitempty"`
 }
 
 // HelmRollback is a rollback of a Helm release, of which the workload is a part.
@@ -282,6 +318,18 @@ type Suspension struct {
 	// +kubebuilder:validation:MaxLength=1000
 	// +optional
 	Left string `json:"left,omitempty"`
+}
+
+// ConfigRestore is one ConfigMap whose content is put back.
+type ConfigRestore struct {
+	Name string `json:"name"`
+	// Judged is the digest of the content that was judged: no other is replaced.
+	Judged string `json:"judged"`
+	// Target is the digest of the content that is put back.
+	Target string `json:"target"`
+	// DoneAt is the receipt: the content is back, whoever put it back.
+	// +optional
+	DoneAt *metav1.MicroTime `json:"doneAt,omitempty"`
 }
 
 // Approval is the question to people whether to roll back, and their answer.

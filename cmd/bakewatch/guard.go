@@ -183,9 +183,12 @@ func (g *guard) lead(ctx context.Context) error {
 		Releases: &helm.Releases{Config: g.kube, Client: g.client, Log: g.log},
 		Source:   g.source, Lag: g.source.lag, Finder: finder, Records: bakes, Teller: g.teller, Recorder: g.recorder,
 		Policy: g.live.Current, Log: g.log, Metrics: g.metrics, Since: since, Prepare: g.readAhead, Migrations: g.migrations, Alerts: g.source.alerts, MemoryUsed: g.source.memoryUsed,
-		Report: func(b *v1alpha1.Bake) string { return hands.Issue(b, maxIssue) },
+		Report:  func(b *v1alpha1.Bake) string { return hands.Issue(b, maxIssue) },
+		Configs: &rollback.ConfigMaps{Client: g.client},
 	})
 	go watch.Run(ctx)
+	go watch.FollowConfigs(ctx, g.followsConfigs)
+	go g.sweepKept(ctx, watch)
 	late := time.AfterFunc(5*time.Second, func() {
 		g.troubles.Set("watch", errors.New("the first list of workloads has not arrived yet"), true)
 	})
@@ -322,7 +325,7 @@ func (g *guard) missingRights(ctx context.Context) error {
 	}
 	var missing []string
 	for _, ns := range in {
-		for _, r := range rights {
+		for _, r := range g.rights() {
 			ask := &authv1.SelfSubjectAccessReview{Spec: authv1.SelfSubjectAccessReviewSpec{ResourceAttributes: &authv1.ResourceAttributes{
 				Namespace: ns, Verb: r.verb, Group: r.group, Resource: r.resource, Subresource: r.subresource,
 			}}}

@@ -41,6 +41,7 @@ type Timing struct {
 	Backoff  time.Duration // first wait of CrashLoopBackOff and ImagePullBackOff, doubled each time
 	MaxWait  time.Duration // longest of those waits
 	Drain    time.Duration // a pod that is being deleted serves this much longer
+	Sync     time.Duration // from a ConfigMap's change until the pods that have it mounted read it
 	Complete time.Duration // a pod that is to end by itself (of a Job) runs this long
 }
 
@@ -57,6 +58,7 @@ func (t Timing) withDefaults() Timing {
 	set(&t.MaxWait, 5*time.Minute)
 	set(&t.Drain, time.Second)
 	set(&t.Complete, 2*time.Second)
+	set(&t.Sync, 2*time.Second)
 	return t
 }
 
@@ -69,6 +71,9 @@ type Agent struct {
 
 	factory  informers.SharedInformerFactory
 	informer cache.SharedIndexInformer
+
+	configMaps    corelisters.ConfigMapLister
+	configsSynced cache.InformerSynced
 
 	mu   sync.Mutex
 	pods map[types.UID]*pod
@@ -91,6 +96,8 @@ func New(opts Options) (*Agent, error) {
 	}
 	a.factory = informers.NewSharedInformerFactory(opts.Client, 0)
 	a.informer = a.factory.Core().V1().Pods().Informer()
+	configMaps := a.factory.Core().V1().ConfigMaps()
+	a.configMaps, a.configsSynced = configMaps.Lister(), configMaps.Informer().HasSynced
 	return a, nil
 }
 
@@ -132,7 +139,7 @@ func (a *Agent) Start(ctx context.Context) error {
 		return fmt.Errorf("watch pods: %w", err)
 	}
 	a.factory.Start(ctx.Done())
-	if !cache.WaitForCacheSync(ctx.Done(), a.informer.HasSynced) {
+	if !cache.WaitForCacheSync(ctx.Done(), a.informer.HasSynced, a.configsSynced) {
 		return fmt.Errorf("list pods: %w", context.Cause(ctx))
 	}
 	return nil

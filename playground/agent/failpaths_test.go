@@ -20,7 +20,7 @@ func TestProcessFailsOnItsPaths(t *testing.T) {
 	if _, metrics := get(p, "/metrics"); served.errors.Load() != 0 || strings.Contains(metrics, `code="500"`) {
 		t.Errorf("it was counted: %s", metrics)
 	}
-	p.behavior.After = time.Hour
+	p.behavior.Load().After = time.Hour
 	if code, _ := get(p, "/checkout"); code != 200 {
 		t.Errorf("misbehaves too early: %d", code)
 	}

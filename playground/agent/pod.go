@@ -9,6 +9,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/cache"
 
 	"github.com/bakewatch/bakewatch/playground/behavior"
 )
@@ -153,7 +154,19 @@ type ending struct {
 
 // runContainer runs the container once and returns when it has ended or the pod is stopped.
 func (p *pod) runContainer() (ending, error) {
-	b, timing := p.behavior, p.agent.opts.Timing
+	timing := p.agent.opts.Timing
+	env, files := configRefs(&p.obj.Spec)
+	if len(env)+len(files) > 0 && !cache.WaitForCacheSync(p.ctx.Done(), p.agent.configsSynced) {
+		return ending{}, p.ctx.Err()
+	}
+	start, err := p.configured(p.behavior, env)
+	if err != nil {
+		return ending{}, err
+	}
+	b, err := p.configured(start, files)
+	if err != nil {
+		return ending{}, err
+	}
 	p.mu.Lock()
 	p.previous, p.logs = p.logs, p.newLog()
 	proc := newProcess(b, fmt.Sprintf("%s/%d", p.obj.UID, p.restarts), &p.tally, p.logs)
@@ -166,6 +179,7 @@ func (p *pod) runContainer() (ending, error) {
 	end := ending{started: proc.started}
 	p.running(proc.started)
 	go proc.logs.repeat(p.ctx, b.Log, b.After)
+	go p.readFiles(proc, start, files)
 
 	if b.Mode == behavior.Crash && b.After == 0 {
 		sleep(p.ctx, timing.Crash)

@@ -36,7 +36,7 @@ func (t *tally) count(code int) {
 
 // process is one run of a pod's container: a real HTTP server with metrics that begin at zero.
 type process struct {
-	behavior behavior.Behavior
+	behavior atomic.Pointer[behavior.Behavior]
 	started  time.Time
 	tally    *tally
 	logs     *logBuffer
@@ -54,11 +54,12 @@ func newProcess(b behavior.Behavior, seed string, t *tally, logs *logBuffer) *pr
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(seed))
 	p := &process{
-		behavior: b, started: time.Now(), tally: t, logs: logs, rng: rand.New(rand.NewPCG(h.Sum64(), 1)),
+		started: time.Now(), tally: t, logs: logs, rng: rand.New(rand.NewPCG(h.Sum64(), 1)),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "http_requests_total", Help: "Requests answered."}, []string{"code", "method"}),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "http_request_duration_seconds", Help: "Time to answer.",
 			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}}, []string{"code", "method"}),
 	}
+	p.behavior.Store(&b)
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(p.requests, p.duration)
 	p.metrics = promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
@@ -95,7 +96,7 @@ func (p *process) finish() {
 	}
 }
 
-func (p *process) wellBehaved() bool { return time.Since(p.started) < p.behavior.After }
+func (p *process) wellBehaved() bool { return time.Since(p.started) < p.behavior.Load().After }
 
 // ServeHTTP answers any path. Scrapes and health checks are no traffic and are always answered well.
 func (p *process) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -114,8 +115,8 @@ func (p *process) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	chance, spread := p.dice()
 	latency := behavior.DefaultLatency
 	fail := false
-	if !p.wellBehaved() {
-		latency, fail = p.behavior.Latency, chance < p.behavior.ErrorRate
+	if b := p.behavior.Load(); !p.wellBehaved() {
+		latency, fail = b.Latency, chance < b.ErrorRate
 	}
 	if latency > 0 && !sleep(r.Context(), time.Duration(float64(latency)*spread)) {
 		return // the caller went away

@@ -65,6 +65,9 @@ func (p *pod) state(gone time.Time) PodState {
 	ip, restarts := p.ip, p.restarts
 	p.mu.Unlock()
 	b, _ := behavior.Parse(p.obj.Annotations)
+	if proc := p.process(); proc != nil {
+		b = *proc.behavior.Load()
+	}
 	s := PodState{
 		Workload: behavior.WorkloadOf(p.obj), Pod: p.obj.Name, UID: string(p.obj.UID), Revision: behavior.RevisionOf(p.obj),
 		Image: p.obj.Spec.Containers[0].Image, Node: p.node.name, IP: ip, Mode: string(b.Mode), ErrorRate: b.ErrorRate,

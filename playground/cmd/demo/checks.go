@@ -61,7 +61,7 @@ func (d *demo) past(ctx context.Context) (string, error) {
 
 // patched holds once v2's bake has the receipt of its rollback.
 func (d *demo) patched(ctx context.Context) (string, error) {
-	b, err := d.bakeOf(ctx, 2)
+	b, err := d.bad(ctx)
 	switch {
 	case err != nil:
 		return "", err
@@ -75,16 +75,16 @@ func (d *demo) patched(ctx context.Context) (string, error) {
 
 // latency holds if the rollback came in time.
 func (d *demo) latency(ctx context.Context) (string, error) {
-	b, err := d.bakeOf(ctx, 2)
+	b, err := d.bad(ctx)
 	if err != nil {
 		return "", err
 	}
-	bad, err := d.servedBy(ctx, v2)
+	bad, err := d.servedBy(ctx, d.badOne())
 	switch {
 	case err != nil:
 		return "", err
 	case bad.FirstBad == 0 || b.Status.Rollback == nil || b.Status.Rollback.PatchedAt == nil:
-		return wrong("v2 served no bad response, or was not rolled back")
+		return wrong("it served no bad response, or was not rolled back")
 	}
 	took := b.Status.Rollback.PatchedAt.Sub(time.Unix(0, bad.FirstBad))
 	sentence := fmt.Sprintf("first bad response → rollback patch: %s (allowed %s)", seconds(took), seconds(d.allowedBy()))
@@ -96,7 +96,7 @@ func (d *demo) latency(ctx context.Context) (string, error) {
 
 // rolledBack holds once v2's bake has ended as it should.
 func (d *demo) rolledBack(ctx context.Context) (string, error) {
-	b, err := d.bakeOf(ctx, 2)
+	b, err := d.bad(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -176,7 +176,7 @@ func (d *demo) noOwnership(ctx context.Context) (string, error) {
 
 // reasoned holds if the bake says why, in words and by code.
 func (d *demo) reasoned(ctx context.Context) (string, error) {
-	b, err := d.bakeOf(ctx, 2)
+	b, err := d.bad(ctx)
 	if err != nil {
 		return "", err
 	}

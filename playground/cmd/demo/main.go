@@ -36,7 +36,7 @@ func main() {
 	flag.StringVar(&o.ports, "ports", "default", `ports of the playground: "default", "free", or a list as of "playground up"`)
 	flag.StringVar(&o.listen, "listen", "", "address of the daemon's metrics (default 127.0.0.1:18081, or a free port with --ports free)")
 	flag.StringVar(&o.source, "source", "prometheus", `where signals are read: "prometheus", or "datadog" for Datadog alone, as a stand-in plays it`)
-	flag.StringVar(&o.story, "story", byApply, `by what web is rolled out: "apply", or "helm" for a Helm release that goes back as a whole`)
+	flag.StringVar(&o.story, "story", byApply, `what is told: "apply", a bad version; "helm", likewise in a Helm release that goes back as a whole; or "config", a ConfigMap that goes bad`)
 	flag.StringVar(&o.helm, "helm", ".bin/helm", "the program helm, for --story helm")
 	flag.DurationVar(&o.timeout, "timeout", 5*time.Minute, "give up after this long")
 	flag.Parse()
@@ -48,8 +48,8 @@ func main() {
 		fmt.Fprintf(os.Stderr, "demo: --source %q: use prometheus or datadog\n", o.source)
 		os.Exit(2)
 	}
-	if o.story != byApply && o.story != byHelm {
-		fmt.Fprintf(os.Stderr, "demo: --story %q: use apply or helm\n", o.story)
+	if o.story != byApply && o.story != byHelm && o.story != byConfig {
+		fmt.Fprintf(os.Stderr, "demo: --story %q: use apply, helm or config\n", o.story)
 		os.Exit(2)
 	}
 	hold := os.Getenv("DEMO_HOLD")

@@ -66,6 +66,8 @@ type policy struct {
 	Keys string        // directory with Datadog's keys; empty: Prometheus is asked
 	Lag  time.Duration // of Datadog
 	Helm bool          // releases go back as a whole
+
+	Sync time.Duration // within which pods read a ConfigMap that changed; 0: ConfigMaps are not followed
 }
 
 // lag is how long the demo's Datadog needs to know what happened: as the samples are Prometheus', the time of two scrapes.
@@ -74,6 +76,9 @@ const lag = 2 * scrapeInterval
 // policy is the demo's policy, for the source it is played with.
 func (d *demo) policy() (policy, error) {
 	p := policy{addresses: d.addresses, Window: window, Interval: interval, Verify: verify, Helm: d.options.story == byHelm}
+	if d.options.story == byConfig {
+		p.Sync = configSync
+	}
 	if d.source != "datadog" {
 		return p, nil
 	}

@@ -14,7 +14,7 @@ import (
 // annotated holds if Grafana has the bake's story, once, for the organisation or on a dashboard.
 func (d *demo) annotated(dashboard string) func(context.Context) (string, error) {
 	return func(ctx context.Context) (string, error) {
-		b, err := d.bakeOf(ctx, 2)
+		b, err := d.bad(ctx)
 		if err != nil {
 			return "", err
 		}
@@ -81,7 +81,7 @@ func (d *demo) paged(ctx context.Context) (string, error) {
 
 // told holds if each stage of v2's bake was posted, and once.
 func (d *demo) told(ctx context.Context) (string, error) {
-	b, err := d.bakeOf(ctx, 2)
+	b, err := d.bad(ctx)
 	if err != nil {
 		return "", err
 	}

@@ -205,6 +205,8 @@ type revision struct {
 	Number int64    `json:"number"`
 	Hash   string   `json:"hash"`
 	Images []string `json:"images"`
+
+	Configuration string `json:"configuration"`
 }
 
 // version is the revision's version of web.
@@ -231,6 +233,7 @@ type bake struct {
 		StartedAt metav1.MicroTime `json:"startedAt"`
 		Changes   []string         `json:"changes"`
 		ChangedBy string           `json:"changedBy"`
+		InPlace   bool             `json:"inPlace"`
 	} `json:"spec"`
 	Status struct {
 		Phase        string            `json:"phase"`

@@ -8,12 +8,15 @@ import (
 	"time"
 )
 
+// chapter is a part of a story.
+type chapter struct {
+	title string
+	tell  func(context.Context) error
+}
+
 // story is what happens, in order. Its error ends it early; facts that do not hold are remembered beside.
 func (d *demo) story(ctx context.Context) error {
-	for _, chapter := range []struct {
-		title string
-		tell  func(context.Context) error
-	}{
+	chapters := []chapter{
 		{"A Kubernetes cluster, and Bakewatch in it", d.install},
 		{"v1, a healthy first version", d.healthyFirst},
 		{"v2 fails 8% of its requests", d.badVersion},
@@ -21,7 +24,11 @@ func (d *demo) story(ctx context.Context) error {
 		{d.fixing(), d.fixes},
 		{"What is on record in the end", d.inTheEnd},
 		{"What people see", d.show},
-	} {
+	}
+	if d.options.story == byConfig {
+		chapters = d.aboutConfig()
+	}
+	for _, chapter := range chapters {
 		d.chapter(chapter.title)
 		if err := chapter.tell(ctx); err != nil {
 			return err
@@ -59,6 +66,9 @@ func (d *demo) install(ctx context.Context) error {
 	}
 	if d.source == "datadog" {
 		d.say(story, "signals are read from Datadog alone: a stand-in that answers as Datadog's API does, from the samples Prometheus has; what it is asked is at %s/_sent", d.addresses.Datadog)
+	}
+	if err := d.allowConfigMaps(ctx); err != nil {
+		return err
 	}
 	d.say(story, "the policy gets the playground's addresses and short times: a tick every %s, a bake of %s", interval, window)
 	if err := d.run(ctx, "apply", "-f", path); err != nil {

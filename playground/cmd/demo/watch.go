@@ -58,7 +58,7 @@ func (d *demo) watchTraffic() func(context.Context) {
 			last = now
 		}
 		for _, r := range revisions {
-			if r.version() == v2.Version && r.FirstBad != 0 {
+			if r.version() == d.badOne().Version && r.FirstBad != 0 {
 				d.sayOnce("bad", trafficSees, "%s serves its first bad response (500) at %s", r.version(), clock(time.Unix(0, r.FirstBad)))
 			}
 		}
@@ -109,7 +109,10 @@ const revisionKey = "deployment.kubernetes.io/revision"
 func (d *demo) narrateBake(b bake) {
 	say := func(step, format string, args ...any) { d.sayOnce(b.Name+step, bakewatch, format, args...) }
 	st, to, from := b.Status, b.Spec.To, b.Spec.From
-	if from == nil {
+	if b.Spec.InPlace && from != nil {
+		say("seen", "sees another configuration of %s, in place: rev %d goes from %s to %s; changed: %s; by %s", b.Spec.Ref, to.Number,
+			from.Configuration, to.Configuration, shorten(strings.Join(b.Spec.Changes, ", "), 200), b.Spec.ChangedBy)
+	} else if from == nil {
 		say("seen", "sees the first rollout of %s: rev %d (%s); there is nothing to compare it with but the ceiling", b.Spec.Ref, to.Number, to.version())
 	} else {
 		say("seen", "sees a rollout of %s: rev %d (%s) over the known good rev %d (%s); changed: %s; by %s", b.Spec.Ref,
@@ -124,7 +127,9 @@ func (d *demo) narrateBake(b bake) {
 	if rb := st.Rollback; rb != nil {
 		say("verdict", "verdict: %s", st.Why)
 		say("intent", "RollingBack: the intent to go back to rev %d (%s) is on record, before the patch", rb.Target.Number, rb.Target.version())
-		if rb.PatchedAt != nil {
+		if rb.PatchedAt != nil && b.Spec.InPlace {
+			say("patched", "the content %s is put back at %s", rb.Target.Configuration, clock(rb.PatchedAt.Time))
+		} else if rb.PatchedAt != nil {
 			say("patched", "the template of rev %d (%s) is put back at %s", rb.Target.Number, rb.Target.version(), clock(rb.PatchedAt.Time))
 		}
 		if rb.AvailableAt != nil {
