@@ -26,7 +26,6 @@ const (
 
 // configs is what the ledger remembers of what a workload is configured with, beside its revisions.
 type configs struct {
-	met     bool      // what is current was compared with what is kept
 	kept    string    // the contents that are known to be kept
 	keepAt  time.Time // when it may be tried again to keep some
 	since   time.Time // when a change was first seen that is no rollout yet
