@@ -184,7 +184,8 @@ func (d *demo) reasoned(ctx context.Context) (string, error) {
 	switch {
 	case len(rs) == 0 || rs[0].Code != "threshold" || rs[0].Sentence != b.Status.Why:
 		return wrong("the reasons are %v", rs)
-	case !strings.Contains(rs[0].Sentence, "http-errors: ") || !strings.Contains(rs[0].Sentence, "% of "):
+	// The pods' counters and the ingress's both tell of it; the one that was scraped first leads.
+	case !strings.Contains(rs[0].Sentence, "http-errors: ") && !strings.Contains(rs[0].Sentence, "ingress-errors: "), !strings.Contains(rs[0].Sentence, "% of "):
 		return wrong("there are no numbers in %q", rs[0].Sentence)
 	}
 	return rs[0].Sentence, nil
