@@ -39,6 +39,8 @@ type Folder struct {
 	folded int       // lines that went on with it
 	// chained says that another traceback of Python goes on with it.
 	chained bool
+	// named is the signature of the title before, called: a storm says the same thousands of times.
+	called, named string
 }
 
 // stack is what kind of stack is being read, and so which lines go on with it.
@@ -133,7 +135,10 @@ func (f *Folder) Flush() {
 		if f.title == "" {
 			f.title = "a traceback without an end"
 		}
-		f.Found(Failure{At: f.at, Signature: Signature(f.title)})
+		if f.title != f.called || f.named == "" {
+			f.called, f.named = f.title, Signature(f.title)
+		}
+		f.Found(Failure{At: f.at, Signature: f.named})
 	}
 	f.in, f.title = none, ""
 }
