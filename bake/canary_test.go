@@ -83,8 +83,8 @@ func TestCanaryKilledAtEveryWrite(t *testing.T) {
 				if bad {
 					wantOutcome(t, b, v1alpha1.OutcomeRolledBack, decide.CodeThreshold)
 					wantChanges(t, w, "B to A")
-					if !late && w.workloads[web].mostNew["B"] > 1 {
-						t.Errorf("%d pods were new", w.workloads[web].mostNew["B"])
+					if !late && w.most(web, "B") > 1 {
+						t.Errorf("%d pods were new", w.most(web, "B"))
 					}
 				} else {
 					wantOutcome(t, b, v1alpha1.OutcomePassed, decide.CodeWithin)
@@ -222,7 +222,7 @@ func TestANewerVersionIsPausedInItsTurn(t *testing.T) {
 		w.deploy(web, "C")
 		w.pass(10 * time.Minute)
 		wantOutcome(t, w.bake(t, 3), v1alpha1.OutcomeRolledBack, decide.CodeThreshold)
-		if n := w.workloads[web].mostNew["C"]; n != 1 || ofPause(t, w, 3).PausedAt == nil {
+		if n := w.most(web, "C"); n != 1 || ofPause(t, w, 3).PausedAt == nil {
 			t.Errorf("%d pods were new", n)
 		}
 		wantChanges(t, w, "C to A")
@@ -312,7 +312,7 @@ func TestHeldStaysPaused(t *testing.T) {
 				if told := w.headlines(announce.Ended); !slices.Contains(told, "shop deployment/web: rev 2 regressed and was NOT rolled back (budget); its rollout stays paused") {
 					t.Errorf("told: %q", told)
 				}
-				if !w.sight(web).Paused || w.workloads[web].mostNew["B"] != 1 {
+				if !w.sight(web).Paused || w.most(web, "B") != 1 {
 					t.Fatal("a bad version goes on")
 				}
 				c.deed(w)
@@ -422,7 +422,7 @@ func TestFreezeOnSuspicion(t *testing.T) {
 		w.pass(20 * time.Minute)
 		wantOutcome(t, w.bake(t, 2), v1alpha1.OutcomeRolledBack, decide.CodeThreshold)
 		wantFree(t, w)
-		if n := w.workloads[web].mostNew["B"]; n != 1 {
+		if n := w.most(web, "B"); n != 1 {
 			t.Errorf("%d pods were new", n)
 		}
 	})

@@ -55,7 +55,7 @@ func (w *world) wantRestores(t *testing.T, want ...string) {
 	t.Helper()
 	w.cluster.mu.Lock()
 	defer w.cluster.mu.Unlock()
-	if got := w.configs["app"].restores; !slices.Equal(got, want) {
+	if got := w.restoresOf("app"); !slices.Equal(got, want) {
 		t.Errorf("restores of app: %q, want %q", got, want)
 	}
 }
@@ -395,7 +395,7 @@ func TestABadContentIsWrittenBack(t *testing.T) {
 				w.pass(time.Minute)
 				w.configure("app", "bad")
 				for range 600 {
-					if w.pass(time.Second); len(w.configs["app"].restores) > 0 {
+					if w.pass(time.Second); len(w.restoresOf("app")) > 0 {
 						break
 					}
 				}

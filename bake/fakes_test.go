@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -110,6 +111,20 @@ func (c *cluster) with(k Key, change func(*workload)) {
 	change(c.workloads[k])
 	c.mu.Unlock()
 	c.told(k)
+}
+
+// most is how many pods of a template there were at most.
+func (c *cluster) most(k Key, template string) int32 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.workloads[k].mostNew[template]
+}
+
+// restoresOf are the contents of a ConfigMap that were put back, in order.
+func (c *cluster) restoresOf(name string) []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.configs[name].restores)
 }
 
 func (c *cluster) told(k Key) {

@@ -272,14 +272,6 @@ func changes(spec v1alpha1.BakeSpec) []group {
 	return slices.DeleteFunc(groups, func(g group) bool { return len(g.Items) == 0 })
 }
 
-// by is who did something, as a clause; empty where that is not known.
-func by(who string) string {
-	if who == "" {
-		return ""
-	}
-	return " by " + who
-}
-
 func timeline(b *v1alpha1.Bake) []event {
 	spec, st := b.Spec, b.Status
 	out := []event{{At: spec.StartedAt.Time, What: "the rollout of revision " + fmt.Sprint(spec.To.Number) + " began", Mark: true}}
