@@ -55,7 +55,7 @@ func (w *world) wantRestores(t *testing.T, want ...string) {
 	t.Helper()
 	w.cluster.mu.Lock()
 	defer w.cluster.mu.Unlock()
-	if got := w.restoresOf("app"); !slices.Equal(got, want) {
+	if got := w.configs["app"].restores; !slices.Equal(got, want) {
 		t.Errorf("restores of app: %q, want %q", got, want)
 	}
 }

@@ -123,6 +123,19 @@ func (p *process) Mark(_ context.Context, k Key, uid string, judged v1alpha1.Rev
 	})
 }
 
+func (p *process) HandBack(_ context.Context, k Key, uid string) error {
+	if err := p.gone(); err != nil {
+		return err
+	}
+	p.mu.Lock()
+	w := p.workloads[k]
+	p.mu.Unlock()
+	if w == nil || w.uid != uid || !w.owned {
+		return nil
+	}
+	return p.write(func() error { p.mu.Lock(); defer p.mu.Unlock(); w.owned = false; p.releases++; return nil })
+}
+
 func (p *process) Unmark(_ context.Context, k Key, uid string) error {
 	if err := p.gone(); err != nil {
 		return err

@@ -15,6 +15,47 @@ import (
 	"github.com/bakewatch/bakewatch/policy"
 )
 
+// TestKilledAndOvertaken: whenever it is killed, and whatever is deployed while it is dead, it leaves no field owned behind.
+func TestKilledAndOvertaken(t *testing.T) {
+	owned := 0
+	for killAt := 1; ; killAt++ {
+		killed := false
+		inWorld(t, func(t *testing.T, w *world) {
+			w.rates["A"], w.rates["B"] = 0.001, 0.2
+			p := w.start(func(p *process) { p.killAt = killAt })
+			w.deploy(web, "B")
+			for range 10 * 60 {
+				if killed = p.gone() != nil; killed {
+					break
+				}
+				w.pass(time.Second)
+			}
+			w.with(web, func(x *workload) {
+				if x.owned {
+					owned++
+				}
+			})
+			w.deploy(web, "C")
+			w.pass(5 * time.Second)
+			if killed {
+				w.start()
+			}
+			w.pass(10 * time.Minute)
+			w.with(web, func(x *workload) {
+				if x.owned || x.template != "C" {
+					t.Errorf("killed at write %d: owned: %v, template %s", killAt, x.owned, x.template)
+				}
+			})
+		})
+		if !killed {
+			break
+		}
+	}
+	if owned == 0 {
+		t.Error("it was never killed between the patch and the handing back")
+	}
+}
+
 // TestKilledAtEveryWrite kills the daemon before and after each of its writes in the life of a bad rollout, and starts it
 // anew five seconds later. Whatever the moment: the template is changed once, and the story ends as if nothing had
 // happened.

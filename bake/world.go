@@ -40,6 +40,8 @@ type Undoer interface {
 	// no trace of ownership. It returns nil when the template has that very value, so that it may be repeated after a crash. It
 	// fails as Undo does.
 	Restart(ctx context.Context, k Key, uid string, r v1alpha1.Revision, at string) error
+	// HandBack leaves no trace of ownership on the template, where somebody has written it since it was put back.
+	HandBack(ctx context.Context, k Key, uid string) error
 	// Missing names the objects that pods of target need, and that are not there: ConfigMap web. What may not be seen is
 	// taken to be there.
 	Missing(ctx context.Context, k Key, target v1alpha1.Revision) ([]string, error)

@@ -115,7 +115,7 @@ func (l *Loop) undoOnce(ctx context.Context, k Key, s State, b *v1alpha1.Bake) e
 			return err
 		}
 		if !p.OnTarget {
-			return nil
+			return l.Undoer.HandBack(ctx, k, b.Spec.Workload.UID) // it may have been killed before it did
 		}
 	}
 	return l.putBack(ctx, k, b, s.Live)

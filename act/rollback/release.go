@@ -31,6 +31,11 @@ func (r *Undoer) release(ctx context.Context, k bake.Key, uid string) error {
 	return fmt.Errorf("hand the fields of %s back: others keep writing to it", k)
 }
 
+// HandBack implements bake.Undoer.
+func (r *Undoer) HandBack(ctx context.Context, k bake.Key, uid string) error {
+	return r.release(ctx, k, uid)
+}
+
 func (r *Undoer) releaseOnce(ctx context.Context, k bake.Key, uid string) (done bool, err error) {
 	meta, err := r.meta(ctx, k)
 	switch {
