@@ -10,7 +10,6 @@ VERSION  = $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 IMAGE    ?= bakewatch:$(VERSION)
 FUZZTIME ?= 10s
 COUNT    ?= 6
-FLEET    ?= 500
 # Packages to test, and flags for go test: make test-unit PKG=./decide ARGS='-run TestJudge -v'
 PKG  ?= ./...
 ARGS ?=
@@ -131,10 +130,6 @@ bench: go ## run the benchmarks COUNT (6) times each, for benchstat
 .PHONY: bench-decide
 bench-decide: go ## measure the judge and its rivals on simulated rollouts, into bench/results/decide.json
 	@CGO_ENABLED=0 go run ./bench/decide -commit "$$(git rev-parse --short HEAD)" $(or $(ARGS),-o bench/results/decide.json)
-
-.PHONY: fleet
-fleet: playground-build build ## bake FLEET (500) workloads at once on the playground, and count what they cost
-	@env $(integration) BAKEWATCH_FLEET=$(FLEET) CGO_ENABLED=0 go test ./integration -count=1 -timeout 40m -run '^TestFleet$$' -v
 
 .PHONY: tidy
 tidy: go ## tidy the go.mod of every module
