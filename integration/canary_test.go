@@ -90,7 +90,7 @@ func TestCanary(t *testing.T) {
 	apps := map[string]app{}
 	for name, replicas := range map[string]int{"worse": 5, "well": 3, "resumed": 2, "freed": 2} {
 		a := good(name, "a")
-		a.replicas, a.spec, a.startup, a.serverSide = replicas, oneByOne, "3s", name == "resumed"
+		a.replicas, a.spec, a.startup, a.serverSide = replicas, oneByOne, "8s", name == "resumed"
 		if name == "resumed" || name == "freed" {
 			a.meta = map[string]string{"bakewatch.dev/canary.for": "1h"}
 		}
@@ -104,7 +104,7 @@ func TestCanary(t *testing.T) {
 		most[name] = s.most(name, "b")
 		a.version = "b"
 		if name == "worse" {
-			a.errorRate, a.startup = 0.4, "6s" // time enough to be paused, on a busy machine
+			a.errorRate, a.startup = 0.4, "10s" // time enough to be paused, on a busy machine
 		}
 		s.deploy(a)
 		apps[name] = a
@@ -162,7 +162,7 @@ func TestCanaryOvertaken(t *testing.T) {
 	apps := map[string]app{}
 	for _, name := range []string{"changed", "back", "held"} {
 		a := good(name, "a")
-		a.replicas, a.spec, a.startup = 3, oneByOne, "3s"
+		a.replicas, a.spec, a.startup = 3, oneByOne, "8s"
 		apps[name] = a
 	}
 	s.running(apps["changed"], apps["back"], apps["held"])
@@ -181,7 +181,7 @@ func TestCanaryOvertaken(t *testing.T) {
 
 	most := s.most("changed", "c")
 	c := apps["changed"]
-	c.version, c.errorRate, c.startup = "c", 0.4, "6s"
+	c.version, c.errorRate, c.startup = "c", 0.4, "10s"
 	s.deploy(c)
 	s.deploy(apps["back"])
 	s.ended("changed", 2, v1alpha1.OutcomeSuperseded, "newer-rollout")
