@@ -7,8 +7,22 @@ import (
 	"github.com/bakewatch/bakewatch/api/v1alpha1"
 )
 
+// migrationJob is a Job that carries the label of a release.
+const migrationJob = `apiVersion: batch/v1
+kind: Job
+metadata: {name: migrate}
+spec:
+  template:
+    metadata:
+      labels: {app.kubernetes.io/instance: shop}
+      annotations: {playground.bakewatch.dev/log: "  Applying shop.0043_before... OK", prometheus.io/scrape: "false"}
+    spec:
+      restartPolicy: Never
+      containers: [{name: migrate, image: "app:c"}]
+`
+
 // TestMigration: a version that migrated the database in its entry point is not rolled back by itself, until people say that
-// older versions run on it.
+// older versions run on it. One that a Job ran for it is on record, too.
 func TestMigration(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
@@ -30,11 +44,13 @@ func TestMigration(t *testing.T) {
 	}
 
 	s.kubectl("annotate", "deployment", "web", "bakewatch.dev/migrations=reversible")
+	s.apply(migrationJob) // as a chart's hook, or a pipeline, runs it before the new version
 	c := bad("web", "c")
-	c.log, c.meta = "  Applying shop.0043_more... OK", map[string]string{"bakewatch.dev/migrations": "reversible"}
+	c.labels = map[string]string{"app.kubernetes.io/instance": "shop"}
+	c.log, c.meta = "  Applying shop.0044_more... OK", map[string]string{"bakewatch.dev/migrations": "reversible"}
 	s.deploy(c)
 	back := s.ended("web", 3, v1alpha1.OutcomeRolledBack, "threshold")
-	if len(back.Status.Migrations) != 1 || s.image("web") != "app:a" {
+	if ran := back.Status.Migrations; len(ran) != 2 || ran[0].Name != "shop.0043_before" || ran[0].Container != "migrate" || ran[1].Name != "shop.0044_more" || s.image("web") != "app:a" {
 		t.Errorf("migrations %+v; %s runs", back.Status.Migrations, s.image("web"))
 	}
 }

@@ -29,6 +29,7 @@ type app struct {
 	envFrom   string            // ConfigMap that it has as its environment
 	spec      map[string]any    // more of the workload's spec
 	meta      map[string]string // annotations of the workload
+	labels    map[string]string // more of its pods
 	unscraped bool              // Prometheus knows its pods not
 
 	serverSide bool // applied on the server side
@@ -79,10 +80,12 @@ func (a app) yaml(t *testing.T) string {
 		container["envFrom"] = []any{map[string]any{"configMapRef": map[string]any{"name": a.envFrom}}}
 	}
 	labels := map[string]string{"app": a.name}
+	podLabels := maps.Clone(labels)
+	maps.Copy(podLabels, a.labels)
 	spec := map[string]any{
 		"selector": map[string]any{"matchLabels": labels},
 		"template": map[string]any{
-			"metadata": map[string]any{"labels": labels, "annotations": play},
+			"metadata": map[string]any{"labels": podLabels, "annotations": play},
 			"spec":     pod,
 		},
 	}
