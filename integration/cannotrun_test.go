@@ -11,13 +11,17 @@ import (
 // TestCannotRun: new pods that cannot run are rolled back within seconds, without a metric, and each for its right reason. The
 // controller would give them up after ten minutes.
 func TestCannotRun(t *testing.T) {
+	const secret = "hunter2-of-the-shop"
 	t.Parallel()
 	s := newStage(t)
 	s.running(good("crash", "a"), good("memory", "a"), goodSet("a"), good("image", "a"))
 	s.daemon(rules{window: "40s"})
 
 	for name, edit := range map[string]func(*app){
-		"crash":  func(a *app) { a.mode = "crash" },
+		"crash": func(a *app) {
+			a.mode, a.env = "crash", map[string]string{"KEY": secret}
+			a.log = "signing with " + secret + "\nGET /stock?token=" + strings.Repeat("7c2d", 8)
+		},
 		"memory": func(a *app) { a.mode, a.memory = "oom", "64Mi" },
 		"image":  func(a *app) { a.mode = "imagepull" },
 	} {
@@ -40,6 +44,12 @@ func TestCannotRun(t *testing.T) {
 		}
 		if len(got.Status.Evidence) == 0 || !strings.Contains(fmt.Sprint(got.Status.Evidence), c.seen) {
 			t.Errorf("%s: what was seen does not say %q: %+v", c.name, c.seen, got.Status.Evidence)
+		}
+		if c.name == "crash" && !strings.Contains(fmt.Sprint(got.Status.Evidence), "signing with ") {
+			t.Errorf("its log is not on record: %+v", got.Status.Evidence)
+		}
+		if all := fmt.Sprint(got); strings.Contains(all, secret) || strings.Contains(all, strings.Repeat("7c2d", 8)) {
+			t.Errorf("%s: a secret is on record: %s", c.name, all)
 		}
 	}
 }

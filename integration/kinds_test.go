@@ -115,6 +115,12 @@ func TestBadFirstRevisionIsHeld(t *testing.T) {
 	if b.Spec.From != nil || b.Status.KnownGood {
 		t.Errorf("from %+v, known good %v; want neither", b.Spec.From, b.Status.KnownGood)
 	}
+	warned := func(code string) bool {
+		return slices.ContainsFunc(b.Status.Warnings, func(r v1alpha1.Reason) bool { return r.Code == code })
+	}
+	if !warned("no-history") || !warned("no-readiness-probe") {
+		t.Errorf("it does not warn of what keeps it from being guarded well: %+v", b.Status.Warnings)
+	}
 	s.alarmed("BakewatchHeld", b)
 	s.stands("web", "a", 2, 1)
 	d.handsOff()
